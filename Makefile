@@ -1,0 +1,37 @@
+# Two commands do everything: `make demo` and `make test`. Each makes the environment it needs.
+PYTHON ?= python3
+PHOTO ?=
+
+DEMO_ENV := .venv-demo
+FULL_ENV := .venv
+
+.PHONY: demo test lint bench clean
+
+demo: $(DEMO_ENV)/.ready  ## find people's joints in a photo (PHOTO=path, default: the astronaut)
+	$(DEMO_ENV)/bin/python tools/demo.py $(PHOTO)
+
+test: $(FULL_ENV)/.ready lint  ## the full environment, then every test
+	$(FULL_ENV)/bin/python -m pytest
+
+lint: $(FULL_ENV)/.ready  ## style and types
+	$(FULL_ENV)/bin/ruff check .
+	$(FULL_ENV)/bin/ruff format --check .
+	$(FULL_ENV)/bin/pyright
+
+bench: $(FULL_ENV)/.ready  ## measure speed and size on this machine; results go to benchmarks/results
+	$(FULL_ENV)/bin/python -m benchmarks
+
+# The light core only, and the one photo of scikit-image's wheel (without scikit-image's own needs).
+$(DEMO_ENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(DEMO_ENV)
+	$(DEMO_ENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(DEMO_ENV)/bin/python -m pip install --quiet --no-deps scikit-image
+	touch $@
+
+$(FULL_ENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(FULL_ENV)
+	$(FULL_ENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(DEMO_ENV) $(FULL_ENV) out runs build

@@ -1,0 +1,2 @@
+"""Vitruvian."""
+__version__ = "0.1.0"

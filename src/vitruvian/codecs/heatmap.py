@@ -1,0 +1,215 @@
+"""Gaussian heatmaps: one map a joint, with the unbiased pixel mapping throughout.
+
+Sources: Tompson et al., NeurIPS 2014 (the representation); Newell et al., ECCV 2016, section 3.1 (quarter-pixel
+offset); Zhang et al., CVPR 2020, "Distribution-Aware Coordinate Representation", section 3 (Taylor refinement on the
+log of the blurred map); Huang et al., CVPR 2020, "The Devil is in the Details" (unbiased data processing: a heatmap
+pixel is mapped by its centre, so flips need no shift).
+
+A heatmap pixel u of stride s sits at input pixel (u + 0.5) s - 0.5. Targets are centred at the exact sub-pixel
+position, never rounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..errors import ShapeError
+from ..skeletons import Skeleton
+from ..types import Outputs, Targets
+
+_REFINEMENTS = ("argmax", "quarter", "dark")
+_ACTIVATIONS = ("linear", "softmax")
+
+
+@dataclass(frozen=True)
+class HeatmapCodec:
+    """Heatmaps of ``size_wh / stride``, a Gaussian of ``sigma`` heatmap pixels at each joint.
+
+    Attributes
+    ----------
+    size_wh : the network input's (width, height).
+    stride : input pixels per heatmap pixel.
+    sigma : standard deviation of the target, in heatmap pixels.
+    refine : ``"argmax"`` (whole pixels), ``"quarter"`` (a quarter pixel towards the higher neighbour) or ``"dark"``
+        (Taylor expansion of the log of the map, after smoothing it with a Gaussian of ``blur`` pixels).
+    blur : standard deviation of that smoothing in heatmap pixels; 0 for maps that are exact Gaussians.
+    activation : what the network's raw output is. ``"linear"``: the heatmap itself, peak 1, trained by squared error;
+        the score is the peak's height. ``"softmax"``: logits over all pixels of the map, trained by cross-entropy
+        with a target that sums to 1; the score is the probability mass within two sigma of the peak, over what
+        a perfect target holds there.
+    """
+
+    kind: ClassVar[str] = "heatmap"
+    array: ClassVar[str] = "heatmaps"
+
+    size_wh: tuple[int, int] = (192, 256)
+    stride: int = 4
+    sigma: float = 2.0
+    refine: str = "dark"
+    blur: float = 0.0
+    activation: str = "linear"
+
+    def __post_init__(self) -> None:
+        if self.refine not in _REFINEMENTS or self.activation not in _ACTIVATIONS:
+            raise ShapeError(
+                f"refine must be one of {_REFINEMENTS} and activation one of {_ACTIVATIONS}, "
+                f"got '{self.refine}' and '{self.activation}'"
+            )
+        if any(side % self.stride for side in self.size_wh) or self.sigma <= 0 or self.blur < 0:
+            raise ShapeError(
+                f"the input size must be a multiple of the stride and sigma positive, got size_wh {self.size_wh}, "
+                f"stride {self.stride}, sigma {self.sigma}, blur {self.blur}"
+            )
+
+    @property
+    def map_wh(self) -> tuple[int, int]:
+        """The heatmap's (width, height)."""
+        return self.size_wh[0] // self.stride, self.size_wh[1] // self.stride
+
+    @property
+    def refined(self) -> bool:
+        """Whether decoding goes below a heatmap pixel without bias."""
+        return self.refine == "dark"
+
+    def resized(self, size_wh: tuple[int, int]) -> HeatmapCodec:
+        """The same codec for another input size."""
+        return replace(self, size_wh=size_wh)
+
+    def shapes(self, joints: int) -> dict[str, tuple[int, ...]]:
+        """See `Codec.shapes`."""
+        width, height = self.map_wh
+        return {self.array: (joints, height, width)}
+
+    def to_map(self, keypoints_px: Any) -> Any:
+        """Input pixels -> heatmap pixels (both with centres at integers)."""
+        return (keypoints_px + 0.5) / self.stride - 0.5
+
+    def to_input(self, keypoints_map: Any) -> Any:
+        """Heatmap pixels -> input pixels."""
+        return (keypoints_map + 0.5) * self.stride - 0.5
+
+    def encode(self, keypoints_px: np.ndarray, visibility: np.ndarray) -> Targets:
+        """See `Codec.encode`. A joint outside the input has weight 0."""
+        width, height = self.map_wh
+        centre = self.to_map(np.asarray(keypoints_px, np.float32))
+        with np.errstate(invalid="ignore"):
+            inside = (centre >= -0.5).all(-1) & (centre[..., 0] <= width - 0.5) & (centre[..., 1] <= height - 0.5)
+        weights = (inside & (np.asarray(visibility) > 0)).astype(np.float32)
+        centre = np.where(weights[..., None] > 0, centre, 0)
+        across = np.exp(-((np.arange(width, dtype=np.float32) - centre[..., :1]) ** 2) / (2 * self.sigma**2))
+        down = np.exp(-((np.arange(height, dtype=np.float32) - centre[..., 1:]) ** 2) / (2 * self.sigma**2))
+        if self.activation == "softmax":
+            across, down = across / across.sum(-1, keepdims=True), down / down.sum(-1, keepdims=True)
+        maps = down[..., :, None] * across[..., None, :] * weights[..., None, None]
+        return Targets({self.array: maps.astype(np.float32)}, weights)
+
+    def encode_torch(self, keypoints_px: Any, visibility: Any) -> Targets:
+        """See `Codec.encode_torch`."""
+        import torch
+
+        width, height = self.map_wh
+        centre = self.to_map(keypoints_px.float())
+        limit = torch.tensor([width - 0.5, height - 0.5], device=centre.device)
+        weights = ((centre >= -0.5) & (centre <= limit)).all(-1) & (visibility > 0)
+        centre = torch.where(weights[..., None], centre, torch.zeros_like(centre))
+        across = torch.exp(-((torch.arange(width, device=centre.device) - centre[..., :1]) ** 2) / (2 * self.sigma**2))
+        down = torch.exp(-((torch.arange(height, device=centre.device) - centre[..., 1:]) ** 2) / (2 * self.sigma**2))
+        if self.activation == "softmax":
+            across, down = across / across.sum(-1, keepdim=True), down / down.sum(-1, keepdim=True)
+        weights = weights.float()
+        maps = down[..., :, None] * (across * weights[..., None])[..., None, :]
+        return Targets({self.array: maps}, weights)
+
+    def decode(self, outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
+        """See `Codec.decode`."""
+        maps = np.asarray(outputs.arrays[self.array], np.float32)
+        if maps.ndim != 4:
+            raise ShapeError(f"heatmaps must be (B, K, h, w), got {maps.shape}")
+        batch, joints, height, width = maps.shape
+        flat = maps.reshape(batch * joints, height, width)
+        if self.activation == "softmax":
+            flat = _softmax(flat)
+        index = flat.reshape(len(flat), -1).argmax(axis=1)
+        peak_xy = np.stack([index % width, index // width], axis=1)
+        scores = self._scores(flat, peak_xy)
+        centre = peak_xy.astype(np.float32)
+        if self.refine == "quarter":
+            centre += _quarter_offset(flat, peak_xy)
+        elif self.refine == "dark":
+            centre += _taylor_offset(flat, peak_xy, self.blur)
+        keypoints = self.to_input(centre).reshape(batch, joints, 2)
+        return keypoints.astype(np.float32), scores.reshape(batch, joints)
+
+    def _scores(self, flat: np.ndarray, peak_xy: np.ndarray) -> np.ndarray:
+        if self.activation == "linear":
+            height = flat[np.arange(len(flat)), peak_xy[:, 1], peak_xy[:, 0]]
+            return np.clip(height, 0, 1).astype(np.float32)
+        reach = max(1, round(2 * self.sigma))
+        patches = _patches(flat, peak_xy, reach, fill=0.0)
+        profile = np.exp(-(np.arange(-40, 41) ** 2) / (2 * self.sigma**2))
+        held = (profile[40 - reach : 41 + reach].sum() / profile.sum()) ** 2
+        return np.clip(patches.sum(axis=(1, 2)) / held, 0, 1).astype(np.float32)
+
+    def flip(self, outputs: Outputs, skeleton: Skeleton) -> Outputs:
+        """See `Codec.flip`. With centres mapped exactly, mirroring needs no shift by a pixel."""
+        return Outputs({self.array: outputs.arrays[self.array][:, skeleton.flip][..., ::-1]})
+
+
+def _softmax(flat: np.ndarray) -> np.ndarray:
+    """Over all pixels of each (h, w) map."""
+    exponent = np.exp(flat - flat.max(axis=(1, 2), keepdims=True))
+    return exponent / exponent.sum(axis=(1, 2), keepdims=True)
+
+
+def _patches(flat: np.ndarray, centre_xy: np.ndarray, reach: int, fill: float) -> np.ndarray:
+    """(M, 2 reach + 1, 2 reach + 1) windows about whole-pixel centres (M, 2) of maps (M, h, w)."""
+    padded = np.pad(flat, ((0, 0), (reach, reach), (reach, reach)), constant_values=fill)
+    step = np.arange(2 * reach + 1)
+    rows = centre_xy[:, 1, None, None] + step[:, None]
+    columns = centre_xy[:, 0, None, None] + step[None, :]
+    return padded[np.arange(len(flat))[:, None, None], rows, columns]
+
+
+def _quarter_offset(flat: np.ndarray, peak_xy: np.ndarray) -> np.ndarray:
+    """(M, 2) a quarter pixel towards the higher of the two neighbours on each axis; 0 at the border."""
+    patch = _patches(flat, peak_xy, 1, fill=np.nan)
+    with np.errstate(invalid="ignore"):
+        step = np.stack([np.sign(patch[:, 1, 2] - patch[:, 1, 0]), np.sign(patch[:, 2, 1] - patch[:, 0, 1])], axis=1)
+    return 0.25 * np.nan_to_num(step).astype(np.float32)
+
+
+def _taylor_offset(flat: np.ndarray, peak_xy: np.ndarray, blur: float) -> np.ndarray:
+    """(M, 2) sub-pixel offset of the maximum of log(map), to second order about the peak; 0 at the border.
+
+    Only the 5 x 5 neighbourhood of the peak (wider by the blur) is smoothed: an order of magnitude quicker than
+    smoothing whole maps, with the same numbers.
+    """
+    reach = 2
+    if blur > 0:
+        radius = int(np.ceil(3 * blur))
+        patch = _patches(flat, peak_xy, reach + radius, fill=0.0)
+        kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * blur**2))
+        kernel = (kernel / kernel.sum()).astype(np.float32)
+        size = 2 * reach + 1
+        patch = sum(kernel[i] * patch[:, i : i + size] for i in range(len(kernel)))
+        patch = sum(kernel[i] * patch[:, :, i : i + size] for i in range(len(kernel)))
+    else:
+        patch = _patches(flat, peak_xy, reach, fill=0.0)
+    log = np.log(np.maximum(np.asarray(patch, np.float64), 1e-10))
+    dx, dy = (log[:, 2, 3] - log[:, 2, 1]) / 2, (log[:, 3, 2] - log[:, 1, 2]) / 2
+    dxx = log[:, 2, 3] - 2 * log[:, 2, 2] + log[:, 2, 1]
+    dyy = log[:, 3, 2] - 2 * log[:, 2, 2] + log[:, 1, 2]
+    dxy = (log[:, 3, 3] - log[:, 3, 1] - log[:, 1, 3] + log[:, 1, 1]) / 4
+    determinant = dxx * dyy - dxy**2
+    height, width = flat.shape[1:]
+    x, y = peak_xy[:, 0], peak_xy[:, 1]
+    # A maximum needs a negative definite Hessian; elsewhere, and at the border, the whole pixel stands.
+    usable = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1) & (dxx < 0) & (determinant > 1e-12)
+    safe = np.where(usable, determinant, 1.0)
+    offset = np.stack([(dxy * dy - dyy * dx) / safe, (dxy * dx - dxx * dy) / safe], axis=1)
+    # A Taylor step beyond a pixel and a half means the expansion does not hold there.
+    usable &= (np.abs(offset) <= 1.5).all(axis=1)
+    return np.where(usable[:, None], offset, 0.0).astype(np.float32)

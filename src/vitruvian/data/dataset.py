@@ -1,0 +1,138 @@
+"""`PoseDataset`: annotated people as samples for training. One data set for every source and model.
+
+Photos are decoded once and stay in memory as uint8. Every random draw comes from (seed, epoch, index) alone, so an
+epoch is the same whatever the number of workers, and a resumed run sees what an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import VitruvianError
+from ..geometry import boxes
+from ..preprocess import Preprocess
+from ..skeletons import Skeleton
+from ..transforms import RandomGeometry, RandomPhotometry, warp
+from ..types import Person, Record, Sample
+from .images import read_image
+
+
+@dataclass(frozen=True)
+class SizeSchedule:
+    """Progressive resizing: smaller inputs in early epochs, which see more people an hour.
+
+    ``steps`` are (first epoch not at this size, (width, height)) in ascending order; afterwards ``final_wh``.
+    """
+
+    final_wh: tuple[int, int]
+    steps: tuple[tuple[int, tuple[int, int]], ...] = ()
+
+    def at(self, epoch: int) -> tuple[int, int]:
+        """(width, height) of that epoch."""
+        return next((size for until, size in self.steps if epoch < until), self.final_wh)
+
+
+class PoseDataset:
+    """People of annotated photos, cropped, in one skeleton.
+
+    Parameters
+    ----------
+    records : from a format reader; crowds and people without a labelled joint are left out.
+    skeleton : joints of the samples; those a record's skeleton lacks are NaN with visibility 0.
+    preprocess : crop size and padding.
+    geometry, photometry : augmentation, or None.
+    sizes : progressive resizing, or None for ``preprocess.size_wh`` throughout.
+    seed : of every random draw.
+    decode : path -> (H, W, 3) uint8 RGB.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        skeleton: Skeleton,
+        preprocess: Preprocess,
+        geometry: RandomGeometry | None = None,
+        photometry: RandomPhotometry | None = None,
+        sizes: SizeSchedule | None = None,
+        seed: int = 0,
+        decode: Callable[[Any], np.ndarray] = read_image,
+    ) -> None:
+        self.records, self.skeleton, self.preprocess = list(records), skeleton, preprocess
+        self.geometry, self.photometry, self.seed = geometry, photometry, seed
+        self.sizes = sizes or SizeSchedule(preprocess.size_wh)
+        self._decode = decode
+        self._images: dict[int, np.ndarray] = {}
+        self.people: list[tuple[int, Person]] = []
+        for i, record in enumerate(self.records):
+            for person in record.persons:
+                if not person.is_crowd and person.labelled.any():
+                    self.people.append((i, _remapped(person, record.skeleton, skeleton)))
+        if not self.people:
+            raise VitruvianError(
+                f"no person with labelled joints among {len(self.records)} images; is the annotation file the right one?"
+            )
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def preload(self, progress: Callable[[Sequence[int]], Iterator[int]] = iter) -> None:  # type: ignore[assignment]
+        """Decode every photo now (before workers are forked, so that they share the memory)."""
+        for i in progress(sorted({i for i, _ in self.people})):
+            self.image(i)
+
+    def image(self, record_index: int) -> np.ndarray:
+        """The decoded photo of a record, kept for the next time."""
+        if record_index not in self._images:
+            self._images[record_index] = self._decode(self.records[record_index].image_path)
+        return self._images[record_index]
+
+    def box(self, index: int) -> np.ndarray:
+        """(4,) xyxy: the annotated box, or the labelled joints' extent grown by 15 % where the file has none."""
+        person = self.people[index][1]
+        return person.box_xyxy if person.box_xyxy is not None else boxes.around_points(person.keypoints_px, 0.15)
+
+    def sample(self, index: int, epoch: int = 0) -> Sample:
+        """The person ``index`` as epoch ``epoch`` sees it."""
+        record_index, person = self.people[index]
+        rng = np.random.default_rng((self.seed, epoch, index))
+        preprocess = replace(self.preprocess, size_wh=self.sizes.at(epoch))
+        image, box, flipped = self.image(record_index), self.box(index), False
+        if self.geometry is None:
+            frame_to_input = preprocess.frame_to_input(box)
+        else:
+            box = self.geometry.pick_box(rng, box, person.keypoints_px, self.skeleton)
+            change, flipped = self.geometry.sample(rng, preprocess.size_wh)
+            frame_to_input = change @ preprocess.frame_to_input(box)
+        crop = warp(image, frame_to_input, preprocess.size_wh, preprocess.fill)
+        if self.photometry is not None:
+            crop = self.photometry(rng, crop)
+        keypoints, visibility = frame_to_input.apply(person.keypoints_px), person.visibility
+        if flipped:
+            keypoints, visibility = keypoints[self.skeleton.flip], visibility[self.skeleton.flip]
+        return Sample(crop, keypoints.astype(np.float32), visibility, frame_to_input, flipped=flipped)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, np.ndarray]:
+        """A sample as arrays that a loader can stack; ``key`` is an index or (index, epoch)."""
+        index, epoch = key if isinstance(key, tuple) else (key, 0)
+        sample = self.sample(index, epoch)
+        return {
+            "image": np.ascontiguousarray(sample.image),
+            "keypoints_px": sample.keypoints_px,
+            "visibility": sample.visibility,
+            "frame_to_input": sample.frame_to_input.matrix.astype(np.float32),
+            "index": np.int64(index),
+        }
+
+
+def _remapped(person: Person, source: Skeleton, target: Skeleton) -> Person:
+    if source == target:
+        return person
+    return replace(
+        person,
+        keypoints_px=target.take(source, person.keypoints_px, axis=0, missing=np.nan),
+        visibility=target.take(source, person.visibility, axis=0, missing=0),
+    )

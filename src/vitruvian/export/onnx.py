@@ -1,0 +1,201 @@
+"""ONNX export: one file with the card inside, checked against torch before it is given its name.
+
+The graph takes crops as uint8 (B, h, w, 3) RGB and normalises them itself, so that no caller can get mean, scale or
+channel order wrong. Batch norms are kept apart from convolutions (runtimes fuse them when loading), because then the
+initializers are the network's parameters by name and can be fine-tuned from.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import ExportError
+from ..extras import need
+from ..predict.backends import OrtBackend
+from ..types import Outputs
+from ..weights.card import METADATA_KEY, Card
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What `export_onnx` measured: largest differences to torch over all test crops.
+
+    Attributes
+    ----------
+    path : the file written.
+    bytes : its size.
+    max_output_difference : of the raw arrays, over their largest magnitude.
+    max_keypoint_px : of decoded joints, in input pixels, among joints of score >= 0.05.
+    max_score : of decoded scores.
+    crops : how many crops were compared.
+    """
+
+    path: Path
+    bytes: int
+    max_output_difference: float
+    max_keypoint_px: float
+    max_score: float
+    crops: int
+
+
+class _Deployed(nn.Module):
+    """Normalisation and network in one graph, outputs as a tuple in the codec's order."""
+
+    def __init__(self, network: nn.Module, card: Card) -> None:
+        super().__init__()
+        self.network = network
+        self.names = list(card.codec.shapes(len(card.skeleton)))
+        self.register_buffer("mean", torch.tensor(card.preprocess.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", 1 / torch.tensor(card.preprocess.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        arrays = self.network((crops.permute(0, 3, 1, 2).float() - self.mean) * self.scale)  # type: ignore[operator]
+        return tuple(arrays[name] for name in self.names)
+
+
+def export_onnx(
+    network: nn.Module,
+    card: Card,
+    path: str | Path,
+    crops: np.ndarray,
+    half_weights: bool = True,
+    tolerance: float = 1e-3,
+) -> ExportReport:
+    """Write ``network`` as ONNX and compare it with torch on ``crops``.
+
+    Parameters
+    ----------
+    network : the trained network; it is put into evaluation mode.
+    card : written into the metadata; decides input size and outputs.
+    path : the file to write, atomically, and only when the comparison passes.
+    crops : (N, h, w, 3) uint8, real crops to compare on; more and more varied ones make a better check.
+    half_weights : store large weights as float16 (half the size; runtimes compute in float32 all the same). The
+        network compared against then has its weights rounded likewise, so that the check sees graph errors alone;
+        what the rounding costs is for the caller's evaluation to say.
+    tolerance : largest difference allowed, relative to the largest output.
+
+    Raises
+    ------
+    ExportError
+        The exported model differs by more than ``tolerance``; no file is left behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if crops.ndim != 4 or crops.dtype != np.uint8 or len(crops) == 0:
+        raise ExportError(f"export needs crops (N, h, w, 3) uint8 to compare on, got {crops.dtype} {crops.shape}")
+    deployed = _Deployed(network, card).eval()
+    if half_weights:
+        _round_weights(network)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".onnx")
+    os.close(descriptor)
+    try:
+        model = _to_onnx(deployed, torch.from_numpy(crops[:2].copy() if len(crops) > 1 else np.repeat(crops, 2, 0)))
+        if half_weights:
+            _store_half(model)
+        entry = model.metadata_props.add()
+        entry.key, entry.value = METADATA_KEY, card.to_json()
+        need("onnx", "train", "ONNX export").save(model, temporary)
+        report = _compare(deployed, card, Path(temporary), crops, path)
+        if not report.max_output_difference <= tolerance:  # also refuses NaN
+            raise ExportError(
+                f"the exported model differs from torch by {report.max_output_difference:.2e} of its largest output "
+                f"(allowed {tolerance:.0e}; joints by up to {report.max_keypoint_px:.3f} px); {path} was not written"
+            )
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return report
+
+
+def _to_onnx(deployed: _Deployed, example: Tensor) -> Any:
+    need("onnxscript", "train", "ONNX export")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about itself, not about the model
+        program = torch.onnx.export(
+            deployed,
+            (example,),
+            input_names=["crops"],
+            output_names=deployed.names,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+        )
+    assert program is not None  # only None when exporting straight to a file
+    model = program.model_proto
+    for tensor in model.graph.initializer:
+        _rename(model, tensor, tensor.name.removeprefix("network."))
+    return model
+
+
+def _rename(model: Any, tensor: Any, name: str) -> None:
+    if name == tensor.name:
+        return
+    for node in model.graph.node:
+        for i, used in enumerate(node.input):
+            if used == tensor.name:
+                node.input[i] = name
+    tensor.name = name
+
+
+def _round_weights(network: nn.Module) -> None:
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.numel() >= 256 and parameter.ndim > 1:
+                parameter.copy_(parameter.half().float())
+
+
+def _store_half(model: Any) -> None:
+    """Keep large weights as float16 behind a Cast, which runtimes fold away when loading."""
+    onnx = need("onnx", "train", "ONNX export")
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    casts = []
+    for tensor in model.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.dtype != np.float32 or array.size < 256 or array.ndim < 2:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), name))
+        for node in model.graph.node:
+            for i, used in enumerate(node.input):
+                if used == name:
+                    node.input[i] = name + ".float32"
+        casts.append(helper.make_node("Cast", [name], [name + ".float32"], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    kept = {t.name for t in model.graph.initializer}
+    stale = [v for v in model.graph.value_info if v.name in kept]
+    for value in stale:
+        model.graph.value_info.remove(value)
+
+
+def _compare(deployed: _Deployed, card: Card, file: Path, crops: np.ndarray, path: Path) -> ExportReport:
+    """Largest differences between torch and the file, at the batch size of the export and at batch 1."""
+    backend = OrtBackend(file, threads=2)
+    worst, worst_px, worst_score = 0.0, 0.0, 0.0
+    for start in [*range(0, len(crops), 8)]:
+        batch = crops[start : start + (1 if start == 0 else 8)]
+        with torch.no_grad():
+            expected = dict(zip(deployed.names, (t.numpy() for t in deployed(torch.from_numpy(batch.copy()))), strict=True))
+        got = backend.run(batch).arrays
+        for name, array in expected.items():
+            worst = max(worst, float(np.abs(got[name] - array).max() / max(float(np.abs(array).max()), 1e-12)))
+        points, scores = card.codec.decode(Outputs(expected))
+        points_got, scores_got = card.codec.decode(Outputs(got))
+        sure = scores >= 0.05
+        if sure.any():
+            worst_px = max(worst_px, float(np.abs(points_got - points)[sure].max()))
+        worst_score = max(worst_score, float(np.abs(scores_got - scores).max()))
+    backend.close()
+    return ExportReport(path, file.stat().st_size, worst, worst_px, worst_score, len(crops))

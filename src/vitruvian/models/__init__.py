@@ -1,0 +1,59 @@
+"""Model families, one per file, and the hand-written table of the models that recipes can name.
+
+Adding a model: 1. write ``models/<family>.py`` with an ``nn.Module`` that takes normalised RGB (B, 3, H, W) and
+returns the arrays of its codec by name; 2. add its builders to `MODELS` below; 3. add its expected parameter count to
+``tests/conformance/test_models.py``; 4. describe it in ``docs/models.md``. The conformance suite does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import VitruvianError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..codecs import Codec
+
+
+def _compact(joints: int, codec: Codec, **options: Any) -> nn.Module:
+    from .compact import CompactNet
+
+    return CompactNet(joints, codec, **options)
+
+
+def _simple_baseline(depth: int) -> Callable[..., nn.Module]:
+    def build(joints: int, codec: Codec, **options: Any) -> nn.Module:
+        from .simple_baseline import SimpleBaseline
+
+        return SimpleBaseline(joints, codec, depth=depth, **options)
+
+    return build
+
+
+MODELS: dict[str, Callable[..., Any]] = {
+    "compact": _compact,
+    "simple_baseline_18": _simple_baseline(18),
+    "simple_baseline_34": _simple_baseline(34),
+    "simple_baseline_50": _simple_baseline(50),
+    "simple_baseline_101": _simple_baseline(101),
+    "simple_baseline_152": _simple_baseline(152),
+}
+
+
+def build_model(name: str, joints: int, codec: Codec, **options: Any) -> nn.Module:
+    """Build a model with fresh weights; needs torch.
+
+    Raises
+    ------
+    VitruvianError
+        A name that is not in `MODELS`, or an option the family does not have.
+    """
+    if name not in MODELS:
+        raise VitruvianError(f"unknown model '{name}'; known: {', '.join(sorted(MODELS))}")
+    try:
+        return MODELS[name](joints, codec, **options)
+    except TypeError as error:
+        raise VitruvianError(f"model '{name}' cannot be built with the options {options}: {error}") from error

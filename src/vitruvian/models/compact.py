@@ -1,0 +1,67 @@
+"""CompactNet: this project's small network for CPUs.
+
+Design, by measured milliseconds rather than by FLOPs: plain 3x3 convolutions only, which use a CPU's vector and
+matrix units several times better than depthwise ones; most work at strides 8 to 32; one top-down pass that brings
+context back (as in feature pyramids: Lin et al., CVPR 2017), and a pixel shuffle instead of the last upsampling.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..codecs import Codec
+from .layers import BasicBlock, build_head, conv_bn_act
+
+
+class CompactNet(nn.Module):
+    """Stem to stride 4, three residual stages at strides 8, 16 and 32, top-down fusion back to stride 8, a head.
+
+    Parameters
+    ----------
+    joints : K.
+    codec : decides the head.
+    widths : channels at strides 4, 8, 16 and 32.
+    depths : residual blocks at strides 8, 16 and 32.
+    neck : channels of the fused features at strides 16 and 8.
+    """
+
+    def __init__(
+        self,
+        joints: int,
+        codec: Codec,
+        widths: tuple[int, int, int, int] = (48, 96, 192, 256),
+        depths: tuple[int, int, int] = (1, 2, 1),
+        neck: tuple[int, int] = (128, 96),
+    ) -> None:
+        super().__init__()
+        stem, w8, w16, w32 = widths
+        self.stem = nn.Sequential(conv_bn_act(3, 32, 3, 2), conv_bn_act(32, stem, 3, 2))
+        self.stage8 = _stage(stem, w8, depths[0])
+        self.stage16 = _stage(w8, w16, depths[1])
+        self.stage32 = _stage(w16, w32, depths[2])
+        self.down32 = conv_bn_act(w32, neck[0], 1, act=False)
+        self.side16 = conv_bn_act(w16, neck[0], 1, act=False)
+        self.fuse16 = conv_bn_act(neck[0], neck[0], 3)
+        self.down16 = conv_bn_act(neck[0], neck[1], 1, act=False)
+        self.side8 = conv_bn_act(w8, neck[1], 1, act=False)
+        self.fuse8 = BasicBlock(neck[1], neck[1])
+        self.head = build_head(neck[1], joints, 8, codec)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) normalised RGB -> the codec's arrays; H and W multiples of 32."""
+        x8 = self.stage8(self.stem(images))
+        x16 = self.stage16(x8)
+        x32 = self.stage32(x16)
+        y16 = self.fuse16(torch.relu(self.side16(x16) + _twice(self.down32(x32))))
+        y8 = self.fuse8(torch.relu(self.side8(x8) + _twice(self.down16(y16))))
+        return self.head(y8)
+
+
+def _stage(c_in: int, width: int, depth: int) -> nn.Sequential:
+    return nn.Sequential(conv_bn_act(c_in, width, 3, 2), *(BasicBlock(width, width) for _ in range(depth)))
+
+
+def _twice(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")

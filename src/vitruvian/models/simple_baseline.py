@@ -1,0 +1,41 @@
+"""SimpleBaseline: a ResNet, three transposed convolutions, a 1x1 head.
+
+Source: Xiao et al., ECCV 2018, "Simple Baselines for Human Pose Estimation and Tracking", section 2 (three 4x4
+deconvolutions of stride 2 and 256 channels with batch norm and ReLU; weights from N(0, 0.001)).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..codecs import Codec
+from .layers import build_head
+from .resnet import ResNet
+
+
+class SimpleBaseline(nn.Module):
+    """ResNet of ``depth`` with ``deconvs`` transposed convolutions of ``width`` channels.
+
+    Input (B, 3, H, W) normalised RGB with H and W multiples of 32 -> the codec's arrays.
+    """
+
+    def __init__(self, joints: int, codec: Codec, depth: int = 50, deconvs: int = 3, width: int = 256) -> None:
+        super().__init__()
+        self.backbone = ResNet(depth)
+        layers: list[nn.Module] = []
+        channels = self.backbone.channels
+        for _ in range(deconvs):
+            layers += [
+                nn.ConvTranspose2d(channels, width, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
+            channels = width
+        self.deconvs = nn.Sequential(*layers)
+        for layer in self.deconvs:
+            if isinstance(layer, nn.ConvTranspose2d):
+                nn.init.normal_(layer.weight, std=0.001)
+        self.head = build_head(channels, joints, 32 // 2**deconvs, codec)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return self.head(self.deconvs(self.backbone(images)))

@@ -1,0 +1,94 @@
+"""Lightning callbacks of a training run: averaged weights, and the sampler's epoch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, WeightAveraging
+
+from ..weights.card import Card
+from ..weights.checkpoint import save_checkpoint
+from .sampling import EpochSampler
+
+
+class Ema(WeightAveraging):
+    """Exponential moving average of weights and batch-norm statistics; validation and the result use it.
+
+    The decay grows with the number of steps n as (1 + n) / (10 + n) up to ``decay``, so that a short run is not
+    dragged down by its random start.
+    """
+
+    def __init__(self, decay: float) -> None:
+        def average(mean: tuple | list, now: tuple | list, count: torch.Tensor | int) -> None:
+            n = int(count)
+            rate = 1 - min(decay, (1 + n) / (10 + n))
+            if mean[0].is_floating_point():
+                torch._foreach_lerp_(list(mean), list(now), rate)
+            else:  # batch norm's counters
+                torch._foreach_copy_(list(mean), list(now))
+
+        super().__init__(use_buffers=True, multi_avg_fn=average)
+
+
+class SetEpoch(Callback):
+    """Tells the sampler which epoch it draws; Lightning does so only for samplers of its own."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        sampler = trainer.train_dataloader.sampler  # type: ignore[union-attr]
+        if isinstance(sampler, EpochSampler):
+            sampler.set_epoch(trainer.current_epoch)
+
+
+class KeepBest(Callback):
+    """After each validation writes ``last.safetensors`` and, at a new best ``val_pck``, ``best.safetensors``.
+
+    What is written are the averaged weights, the ones that were measured.
+    """
+
+    def __init__(self, folder: Path, card: Card) -> None:
+        self._folder, self._card = folder, card
+        self.best = -1.0
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        value = float(trainer.callback_metrics.get("val_pck", float("nan")))
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        measured = {"metric": "PCK@0.2 torso, mean of limb joints", "value": round(value, 4), "split": "validation", "flip": False}
+        card = replace(self._card, metrics=({**measured, "epoch": trainer.current_epoch},))
+        state = averaged_state(trainer, pl_module)
+        save_checkpoint(self._folder / "last.safetensors", state, card)
+        if value > self.best:
+            self.best = value
+            save_checkpoint(self._folder / "best.safetensors", state, card)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]
+
+
+def averaged_state(trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, torch.Tensor]:
+    """The network's averaged weights, or its own where nothing is averaged."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Ema) and callback._average_model is not None:
+            return callback._average_model.module.network.state_dict()  # type: ignore[union-attr]
+    return pl_module.network.state_dict()  # type: ignore[union-attr]
+
+
+class AtomicCheckpoint(Callback):
+    """Writes everything needed to resume at the end of each epoch; a kill mid-write leaves the previous one whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        temporary = self._path.with_name(f".{self._path.name}.partial")
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            os.replace(temporary, self._path)

@@ -1,0 +1,121 @@
+"""`LitPose`: a network, its codec and its loss as a Lightning module."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..codecs import Codec
+from ..geometry import Affine
+from ..losses import LOSSES
+from ..preprocess import Preprocess
+from ..skeletons import Skeleton
+from ..types import Outputs
+from .recipe import OptimPart
+
+
+class LitPose(L.LightningModule):
+    """Trains ``network`` so that its arrays match the codec's targets.
+
+    Batches are dicts of stacked `PoseDataset` items. Normalisation and target encoding run on the device, so that
+    workers only warp and colour.
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        codec: Codec,
+        skeleton: Skeleton,
+        preprocess: Preprocess,
+        loss: str,
+        loss_options: dict[str, float],
+        optim: OptimPart,
+        total_steps: int,
+        steps_per_epoch: int,
+    ) -> None:
+        super().__init__()
+        self.network, self.codec, self.skeleton, self.preprocess = network, codec, skeleton, preprocess
+        self.loss, self.loss_options = LOSSES[loss], loss_options
+        self.optim, self.total_steps, self.steps_per_epoch = optim, total_steps, steps_per_epoch
+        self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocess.std).view(1, 3, 1, 1), persistent=False)
+        self._found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 -> (B, 3, H, W) float, channels last in memory (already the case after permuting)."""
+        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.std  # type: ignore[operator]
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, H, W, 3) uint8 RGB crops -> the codec's arrays."""
+        return self.network(self.normalise(images))
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
+        height, width = batch["image"].shape[1:3]
+        codec = self.codec if (width, height) == self.codec.size_wh else self.codec.resized((width, height))  # type: ignore[attr-defined]
+        targets = codec.encode_torch(batch["keypoints_px"], batch["visibility"])
+        loss = self.loss(self(batch["image"]), targets, **self.loss_options)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss became {loss.item()} at step {self.global_step}; a lower optim.lr or a smaller optim.clip helps"
+            )
+        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False)
+        return loss
+
+    def predict_flipped(self, images: Tensor, flip: bool) -> tuple[np.ndarray, np.ndarray]:
+        """(B, H, W, 3) crops -> keypoints (B, K, 2) input px and scores (B, K), averaging maps with the mirror's."""
+        arrays = {k: v.float().cpu().numpy() for k, v in self(images).items()}
+        if flip:
+            mirrored = {k: v.float().cpu().numpy() for k, v in self(images.flip(2)).items()}
+            back = self.codec.flip(Outputs(mirrored), self.skeleton).arrays
+            arrays = {k: (arrays[k] + back[k]) / 2 for k in arrays}
+        return self.codec.decode(Outputs(arrays))
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        keypoints, _ = self.predict_flipped(batch["image"], flip=False)
+        maps = batch["frame_to_input"].cpu().numpy()
+        found = np.stack([Affine(m).inverse().apply(k) for m, k in zip(maps, keypoints, strict=True)])
+        self._found.append((batch["index"].cpu().numpy(), found, keypoints))
+
+    def on_validation_epoch_end(self) -> None:
+        """PCK@0.2 of the torso on the validation people, in photo pixels."""
+        from .validation import validation_pck
+
+        index = np.concatenate([f[0] for f in self._found])
+        found = np.concatenate([f[1] for f in self._found])
+        self._found.clear()
+        dataset = self.trainer.val_dataloaders.dataset  # type: ignore[union-attr]
+        value = validation_pck(dataset, index, found)
+        self.log("val_pck", value, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        decay = [p for p in self.network.parameters() if p.ndim > 1]
+        keep = [p for p in self.network.parameters() if p.ndim <= 1]  # norms and biases are not decayed
+        o = self.optim
+        groups = [{"params": decay, "weight_decay": o.weight_decay}, {"params": keep, "weight_decay": 0.0}]
+        optimizer: torch.optim.Optimizer
+        if o.name == "adamw":
+            optimizer = torch.optim.AdamW(groups, lr=o.lr, fused=True)
+        elif o.name == "adam":
+            optimizer = torch.optim.Adam(groups, lr=o.lr, fused=True)
+        elif o.name == "rmsprop":
+            optimizer = torch.optim.RMSprop(groups, lr=o.lr)
+        else:
+            optimizer = torch.optim.SGD(groups, lr=o.lr, momentum=0.9, nesterov=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _lr_factor(self, step: int) -> float:
+        o = self.optim
+        factor = min(1.0, (step + 1) / max(1, o.warmup_steps))
+        if o.schedule == "cosine":
+            factor *= 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, self.total_steps)))) * 0.99 + 0.01
+        elif o.schedule == "step":
+            factor *= 0.1 ** sum(step >= m * self.steps_per_epoch for m in o.milestones)
+        return factor
+
+

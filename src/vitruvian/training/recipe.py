@@ -1,0 +1,173 @@
+"""`Recipe`: everything a training run is, as one flat YAML file checked before anything starts.
+
+Unknown keys are refused, with the nearest known one named; the resolved recipe is saved with the run. Recipes do not
+inherit from each other, and no class of the package takes one: `run.py` reads it and calls constructors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..errors import RecipeError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSource(_Strict):
+    """One annotation file. ``repeat`` counts it several times an epoch; ``fraction`` [a, b) keeps the share of its
+    photos whose hashed name falls into that interval, so that a fixed part can be held back by photo.
+    """
+
+    format: str = "coco"
+    path: str = ""
+    images: str | None = None
+    repeat: int = Field(1, ge=1)
+    fraction: tuple[float, float] = (0.0, 1.0)
+    options: dict[str, Any] = {}
+
+
+class ModelPart(_Strict):
+    """``name`` in `MODELS`; ``init`` is a weight file (safetensors or ONNX) or a shipped model's name to start from."""
+
+    name: str
+    options: dict[str, Any] = {}
+    init: str | None = None
+
+
+class InputPart(_Strict):
+    """Network input; ``progressive`` lists [until_epoch, width, height] for smaller inputs in early epochs."""
+
+    size_wh: tuple[int, int] = (192, 256)
+    padding: float = 1.25
+    progressive: tuple[tuple[int, int, int], ...] = ()
+
+
+class LossPart(_Strict):
+    """``name`` in `LOSSES` with its options."""
+
+    name: str
+    options: dict[str, float] = {}
+
+
+class OptimPart(_Strict):
+    """Optimiser, schedule and averaging. ``milestones`` are epochs at which a ``step`` schedule divides lr by 10."""
+
+    name: Literal["adamw", "adam", "rmsprop", "sgd"] = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = 0.05
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    milestones: tuple[int, ...] = ()
+    warmup_steps: int = 200
+    clip: float = 1.0
+    ema: float | None = Field(0.999, gt=0, lt=1)
+
+
+class Recipe(_Strict):
+    """A training run. See ``docs/training.md`` for every key and ``recipes/`` for complete examples."""
+
+    name: str
+    skeleton: str = "vitruvian19"
+    model: ModelPart
+    input: InputPart = InputPart()
+    codec: dict[str, Any] = {"kind": "heatmap"}
+    loss: LossPart
+    train: tuple[DataSource, ...]
+    val: tuple[DataSource, ...] = ()
+    geometry: dict[str, float] = {}
+    photometry: dict[str, float] = {}
+    optim: OptimPart = OptimPart()
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(32, ge=1)
+    val_every: int = Field(1, ge=1)
+    workers: int = Field(1, ge=0)
+    precision: Literal["32", "bf16", "16"] = "bf16"
+    devices: int = Field(1, ge=1)
+    seed: int = 0
+    out: str = "runs"
+    expect: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _steps_ascend(self) -> Recipe:
+        until = [step[0] for step in self.input.progressive]
+        if until != sorted(until):
+            raise ValueError(f"input.progressive must be in ascending order of epochs, got {until}")
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: list[str] | None = None) -> Recipe:
+        """Read a YAML file and apply ``key=value`` overrides (dotted keys, YAML values: ``optim.lr=1e-4``).
+
+        Raises
+        ------
+        RecipeError
+            No such file, malformed YAML, an unknown key (the nearest known one is named) or a value of a wrong kind.
+        """
+        path = Path(path)
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RecipeError(f"no recipe at {path}; `vitruvian train --list` shows the ones that come along") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path} is not YAML: {error}") from error
+        if not isinstance(data, dict):
+            raise RecipeError(f"{path}: expected keys and values, got {type(data).__name__}")
+        for override in overrides or []:
+            _apply(data, override)
+        return cls.check(data, str(path))
+
+    @classmethod
+    def check(cls, data: dict, where: str = "recipe") -> Recipe:
+        """Validate plain data; `RecipeError` with one line a problem."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            lines = [_explain(problem) for problem in error.errors()]
+            raise RecipeError(f"{where}:\n  " + "\n  ".join(lines)) from error
+
+    def dump(self, path: Path) -> None:
+        """Write the resolved recipe as YAML."""
+        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+
+
+def _apply(data: dict, override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"an override is written key=value (e.g. optim.lr=1e-4), got '{override}'")
+    *parents, last = key.split(".")
+    node: Any = data
+    for part in parents:
+        node = node[int(part)] if isinstance(node, list) and part.isdigit() else node.setdefault(part, {})
+        if not isinstance(node, dict | list):
+            raise RecipeError(f"override '{override}': '{part}' holds a value, not further keys")
+    parsed = yaml.safe_load(value)
+    if isinstance(parsed, str):  # YAML 1.1 takes 1e-4 for text, for want of a decimal point
+        try:
+            parsed = float(parsed)
+        except ValueError:
+            pass
+    if isinstance(node, list):
+        node[int(last)] = parsed
+    else:
+        node[last] = parsed
+
+
+def _explain(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{where}: {problem['msg']}, got {problem['input']!r}"
+    model: Any = Recipe
+    for part in problem["loc"][:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            model = next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)
+    known = list(getattr(model, "model_fields", {}))
+    nearest = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else f"; known: {', '.join(known)}"
+    return f"{where}: unknown key{hint}"

@@ -1,0 +1,197 @@
+"""`train`: from a recipe to a trained model on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.progress import track
+from torch.utils.data import DataLoader
+
+from ..codecs import codec_from_dict
+from ..data import PoseDataset, SizeSchedule
+from ..errors import RecipeError
+from ..formats import read
+from ..models import build_model
+from ..preprocess import Preprocess
+from ..skeletons import get_skeleton
+from ..transforms import RandomGeometry, RandomPhotometry
+from ..types import Record
+from ..weights.card import Card
+from ..weights.checkpoint import load_into, save_checkpoint
+from ..weights.zoo import find_weights
+from .callbacks import AtomicCheckpoint, Ema, KeepBest, SetEpoch
+from .module import LitPose
+from .provenance import provenance
+from .recipe import DataSource, Recipe
+from .sampling import EpochSampler
+
+
+def in_fraction(name: str, fraction: tuple[float, float]) -> bool:
+    """Whether a photo belongs to the share [a, b) of its data set, decided by a hash of its file name alone."""
+    position = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
+    return fraction[0] <= position < fraction[1]
+
+
+def load_records(source: DataSource) -> list[Record]:
+    """The records of one data source of a recipe, its report printed."""
+    if source.format == "synthetic":
+        from ..synth import synthetic_records
+
+        return synthetic_records(**source.options)
+    result = read(source.format, source.path, images=source.images, **source.options)
+    if result.report.skipped:
+        print(result.report)
+    return [r for r in result.records if in_fraction(Path(str(r.image_path)).name, source.fraction)]
+
+
+def build_dataset(recipe: Recipe, sources: Sequence[DataSource], training: bool) -> tuple[PoseDataset, np.ndarray]:
+    """The data set of several sources and how often each of its people comes in an epoch."""
+    records: list[Record] = []
+    repeats: list[int] = []
+    for source in sources:
+        found = load_records(source)
+        records += found
+        repeats += [source.repeat] * len(found)
+    preprocess = Preprocess(size_wh=recipe.input.size_wh, padding=recipe.input.padding)
+    sizes = SizeSchedule(preprocess.size_wh, tuple((until, (w, h)) for until, w, h in recipe.input.progressive))
+    try:
+        geometry = RandomGeometry(**recipe.geometry) if training else None
+        photometry = RandomPhotometry(**recipe.photometry) if training else None
+    except TypeError as error:
+        raise RecipeError(f"recipe '{recipe.name}', geometry or photometry: {error}") from error
+    dataset = PoseDataset(
+        records,
+        get_skeleton(recipe.skeleton),
+        preprocess,
+        geometry,
+        photometry,
+        sizes if training else None,
+        recipe.seed,
+    )
+    return dataset, np.array([repeats[record_index] for record_index, _ in dataset.people])
+
+
+def loaders(recipe: Recipe, rank: int = 0) -> tuple[DataLoader, DataLoader | None]:
+    """Training and validation loaders; photos are decoded here, before workers are started."""
+    common: dict[str, Any] = {"batch_size": recipe.batch_size, "num_workers": recipe.workers}
+    if recipe.workers:
+        common |= {"persistent_workers": True, "prefetch_factor": 4}
+    dataset, repeats = build_dataset(recipe, recipe.train, training=True)
+    dataset.preload(lambda items: track(items, "decoding photos"))
+    sampler = EpochSampler(repeats, recipe.seed, recipe.batch_size, rank, recipe.devices)
+    train = DataLoader(dataset, sampler=sampler, drop_last=False, **common)
+    if not recipe.val:
+        return train, None
+    held_back, _ = build_dataset(recipe, recipe.val, training=False)
+    held_back.preload(lambda items: track(items, "decoding validation photos"))
+    return train, DataLoader(held_back, **(common | {"num_workers": 0, "persistent_workers": False, "prefetch_factor": None}))
+
+
+def card_of(recipe: Recipe, dataset: PoseDataset, provenance: dict[str, Any]) -> Card:
+    """The card of a model trained by this recipe."""
+    sources = [
+        {"name": s.path or s.format, "use": "training", "repeat": s.repeat, "fraction": list(s.fraction)} for s in recipe.train
+    ]
+    return Card(
+        name=recipe.name,
+        model=recipe.model.name,
+        options=dict(recipe.model.options),
+        skeleton=dataset.skeleton,
+        preprocess=dataset.preprocess,
+        codec=codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)}),
+        data=tuple(sources),
+        provenance=provenance,
+    )
+
+
+def train(recipe: Recipe, resume: bool = False) -> Path:
+    """Train as a recipe says; returns the run's folder ``<out>/<name>``.
+
+    The folder gets ``recipe.yaml``, ``metrics.csv`` and TensorBoard events, ``last.ckpt`` (everything needed to resume),
+    and after each validation ``last.safetensors`` and, when it is the best so far, ``best.safetensors``: averaged
+    weights with their card. All are written atomically.
+
+    Parameters
+    ----------
+    recipe : see `Recipe`.
+    resume : go on from ``last.ckpt``; the result equals that of a run that was never stopped.
+
+    Raises
+    ------
+    RecipeError
+        A part of the recipe does not fit another, or there is nothing to resume, or a finished run would be overwritten.
+    """
+    folder = Path(recipe.out) / recipe.name
+    checkpoint = folder / "last.ckpt"
+    if resume and not checkpoint.is_file():
+        raise RecipeError(f"nothing to resume: {checkpoint} does not exist")
+    if not resume and checkpoint.is_file():
+        raise RecipeError(f"{folder} holds an earlier run; resume it, choose another 'name' or 'out', or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe.dump(folder / "recipe.yaml")
+    L.seed_everything(recipe.seed, verbose=False)
+    rank = int(os.environ.get("LOCAL_RANK", 0))
+    train_loader, val_loader = loaders(recipe, rank)
+    dataset = train_loader.dataset
+    assert isinstance(dataset, PoseDataset)
+    card = card_of(recipe, dataset, provenance(recipe))
+    network = build_model(recipe.model.name, len(card.skeleton), card.codec, **recipe.model.options)
+    if recipe.model.init:
+        kept = load_into(network, find_weights(recipe.model.init), strict=False)
+        if kept:
+            print(f"starting from {recipe.model.init}; {len(kept)} entries are new, first {kept[0]}")
+    steps_per_epoch = math.ceil(len(train_loader.sampler) / recipe.batch_size)  # type: ignore[arg-type]
+    module = LitPose(
+        network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        card.codec,
+        card.skeleton,
+        card.preprocess,
+        recipe.loss.name,
+        recipe.loss.options,
+        recipe.optim,
+        total_steps=steps_per_epoch * recipe.epochs,
+        steps_per_epoch=steps_per_epoch,
+    )
+    trainer = _trainer(recipe, folder, card)
+    trainer.fit(module, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
+    if trainer.is_global_zero:
+        save_checkpoint(folder / "last.safetensors", network.state_dict(), card)
+        if val_loader is None:
+            save_checkpoint(folder / "best.safetensors", network.state_dict(), card)
+    return folder
+
+
+def _trainer(recipe: Recipe, folder: Path, card: Card) -> L.Trainer:
+    precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.precision]
+    if recipe.precision == "16" and not torch.cuda.is_available():
+        raise RecipeError("precision 16 needs a GPU; on a CPU use bf16 or 32")
+    callbacks: list[Callback] = [SetEpoch()]
+    if recipe.optim.ema is not None:
+        callbacks.append(Ema(recipe.optim.ema))
+    callbacks += [KeepBest(folder, card), AtomicCheckpoint(folder / "last.ckpt"), RichProgressBar(leave=True)]
+    return L.Trainer(
+        max_epochs=recipe.epochs,
+        accelerator="auto",
+        devices=recipe.devices,
+        strategy="ddp" if recipe.devices > 1 else "auto",
+        precision=precision,
+        gradient_clip_val=recipe.optim.clip or None,
+        callbacks=callbacks,
+        logger=[CSVLogger(folder, name="", version=""), TensorBoardLogger(folder, name="", version="tensorboard")],
+        check_val_every_n_epoch=recipe.val_every,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        log_every_n_steps=10,
+    )

@@ -1,0 +1,59 @@
+"""Random geometry of a training crop, as one `Affine`: shift, scale, rotation and flip are multiplied, never resampled
+one after the other. Half-body crops as in Wang et al. (HRNet), CVPR 2019, section 4.1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry import Affine, boxes
+from ..skeletons import Skeleton
+
+_UPPER = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "neck", "head_top", "thorax")
+
+
+@dataclass(frozen=True)
+class RandomGeometry:
+    """How a person's crop may vary.
+
+    Attributes
+    ----------
+    rotation_deg : rotation is drawn uniformly from +- this, about the crop's centre.
+    rotation_prob : share of samples that are rotated.
+    scale : the person's size is multiplied by a factor drawn log-uniformly from [1 / (1 + scale), 1 + scale].
+    shift : the centre moves by up to this share of the box's side, on each axis.
+    flip_prob : share of samples that are mirrored.
+    half_body_prob : share of samples cropped to the upper or lower body where enough joints are labelled.
+    """
+
+    rotation_deg: float = 40.0
+    rotation_prob: float = 0.6
+    scale: float = 0.3
+    shift: float = 0.06
+    flip_prob: float = 0.5
+    half_body_prob: float = 0.0
+
+    def pick_box(
+        self, rng: np.random.Generator, box_xyxy: np.ndarray, keypoints_px: np.ndarray, skeleton: Skeleton
+    ) -> np.ndarray:
+        """(4,) the person's box, or with ``half_body_prob`` the box of the upper or lower half's labelled joints."""
+        if rng.random() >= self.half_body_prob:
+            return box_xyxy
+        upper = np.array([any(part in name for part in _UPPER) for name in skeleton.joints])
+        labelled = np.isfinite(keypoints_px).all(axis=1)
+        half = labelled & (upper if rng.random() < 0.5 else ~upper)
+        if half.sum() < 4 or labelled.sum() < 9:
+            return box_xyxy
+        return boxes.around_points(keypoints_px[half], margin=0.25)
+
+    def sample(self, rng: np.random.Generator, size_wh: tuple[int, int]) -> tuple[Affine, bool]:
+        """A map to apply *after* the plain crop (input -> input), and whether it mirrors."""
+        width, height = size_wh
+        centre = ((width - 1) / 2, (height - 1) / 2)
+        factor = (1 + self.scale) ** rng.uniform(-1, 1)
+        angle = rng.uniform(-self.rotation_deg, self.rotation_deg) if rng.random() < self.rotation_prob else 0.0
+        dx, dy = rng.uniform(-self.shift, self.shift, 2) * np.array([width, height])
+        change = Affine.translate(dx, dy) @ Affine.rotate(angle, centre) @ Affine.scale(factor, center_px=centre)
+        flipped = bool(rng.random() < self.flip_prob)
+        return (Affine.flip_horizontal(width) @ change if flipped else change), flipped

@@ -1,0 +1,96 @@
+"""Random colour and quality of a training crop: uint8 in, uint8 out, one lookup table for all of the tone changes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+
+@dataclass(frozen=True)
+class RandomPhotometry:
+    """How a crop's look may vary. Amounts are half-ranges of uniform draws; ``*_prob`` are shares of samples.
+
+    Attributes
+    ----------
+    brightness : added, as a share of 255.
+    contrast : factor 1 +- this about mid-grey.
+    colour : factor 1 +- this for each channel by itself.
+    gamma : exponent, log-uniform in [1 / (1 + gamma), 1 + gamma].
+    grey_prob : turned to grey.
+    blur_prob, blur_px : Gaussian blur with a radius up to ``blur_px``.
+    jpeg_prob : compressed and decoded again with quality 20-80.
+    low_res_prob : shrunk by up to 3 and enlarged again.
+    noise_prob, noise : Gaussian noise with a standard deviation up to ``noise`` x 255.
+    erase_prob, erase_max : up to three rectangles of one random colour each, of at most ``erase_max`` of each side.
+    """
+
+    brightness: float = 0.2
+    contrast: float = 0.3
+    colour: float = 0.15
+    gamma: float = 0.3
+    grey_prob: float = 0.1
+    blur_prob: float = 0.1
+    blur_px: float = 2.0
+    jpeg_prob: float = 0.1
+    low_res_prob: float = 0.1
+    noise_prob: float = 0.1
+    noise: float = 0.05
+    erase_prob: float = 0.3
+    erase_max: float = 0.35
+
+    def __call__(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 RGB -> the same, changed; the input array is not modified."""
+        image = self._tone(rng, image)
+        if rng.random() < self.grey_prob:
+            grey = (image @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)
+            image = np.repeat(grey[..., None], 3, axis=2)
+        if rng.random() < self.blur_prob:
+            blurred = Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, self.blur_px)))
+            image = np.array(blurred)
+        if rng.random() < self.low_res_prob:
+            image = _low_res(rng, image)
+        if rng.random() < self.noise_prob:
+            noise = rng.standard_normal(image.shape, dtype=np.float32) * (255 * rng.uniform(0, self.noise))
+            image = np.clip(image + noise, 0, 255).astype(np.uint8)
+        if rng.random() < self.jpeg_prob:
+            image = _jpeg(rng, image)
+        if rng.random() < self.erase_prob:
+            image = self._erase(rng, image)
+        return image
+
+    def _tone(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+        """Gamma, contrast, brightness and colour as one table of 256 entries a channel."""
+        tone = np.linspace(0, 1, 256) ** ((1 + self.gamma) ** rng.uniform(-1, 1))
+        tone = (tone - 0.5) * (1 + rng.uniform(-self.contrast, self.contrast)) + 0.5
+        tone = tone + rng.uniform(-self.brightness, self.brightness)
+        gains = 1 + rng.uniform(-self.colour, self.colour, 3)
+        tables = np.clip(255 * tone[None] * gains[:, None] + 0.5, 0, 255).astype(np.uint8)
+        out = np.empty_like(image)
+        for c in range(3):
+            np.take(tables[c], image[..., c], out=out[..., c])
+        return out
+
+    def _erase(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        image = image.copy()
+        for _ in range(rng.integers(1, 4)):
+            w, h = (max(1, int(side * rng.uniform(0.08, self.erase_max))) for side in (width, height))
+            x, y = rng.integers(0, width - w + 1), rng.integers(0, height - h + 1)
+            image[y : y + h, x : x + w] = rng.integers(0, 256, 3, dtype=np.uint8)
+        return image
+
+
+def _low_res(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    factor = rng.uniform(1.2, 3.0)
+    small = Image.fromarray(image).resize((max(1, int(width / factor)), max(1, int(height / factor))), Image.Resampling.BOX)
+    return np.array(small.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _jpeg(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(20, 81)))
+    return np.array(Image.open(buffer).convert("RGB"))

@@ -1,0 +1,92 @@
+"""`Card`: what a weight file knows about itself, as JSON in its metadata.
+
+It holds everything that turns an image into named joints with these weights (skeleton, preprocessing, codec) and
+everything a reader should know before trusting them (data and its terms, measurements, the commit and command).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..codecs import Codec, codec_from_dict, codec_to_dict
+from ..errors import VitruvianError, WeightsError
+from ..preprocess import Preprocess
+from ..skeletons import Skeleton
+
+METADATA_KEY = "vitruvian_card"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Card:
+    """Attributes
+    ----------
+    name : what the model is called, e.g. ``"vitruvian-s"``.
+    model : the family's name in `MODELS`; ``options`` are its builder's options.
+    skeleton, preprocess, codec : see there.
+    data : one entry a source: ``{"name", "use", "terms", "people"}``.
+    metrics : one entry a measurement: ``{"metric", "value", "split", "boxes", "flip", ...}``.
+    provenance : commit, date, command, recipe, versions.
+    notes : intended use and known limits, in sentences.
+    """
+
+    name: str
+    model: str
+    skeleton: Skeleton
+    preprocess: Preprocess
+    codec: Codec
+    options: dict[str, Any] = field(default_factory=dict)
+    data: tuple[dict[str, Any], ...] = ()
+    metrics: tuple[dict[str, Any], ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+    notes: str = ""
+
+    def to_json(self) -> str:
+        """One JSON object; `from_json` is its inverse."""
+        return json.dumps(
+            {
+                "version": _VERSION,
+                "name": self.name,
+                "model": self.model,
+                "options": self.options,
+                "skeleton": self.skeleton.to_dict(),
+                "preprocess": self.preprocess.to_dict(),
+                "codec": codec_to_dict(self.codec),
+                "data": list(self.data),
+                "metrics": list(self.metrics),
+                "provenance": self.provenance,
+                "notes": self.notes,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str | None, where: object = "card") -> Card:
+        """Parse and check; `WeightsError` names ``where`` and what is missing or wrong."""
+        if text is None:
+            raise WeightsError(f"{where}: the file has no Vitruvian card, so its skeleton and preprocessing are unknown")
+        try:
+            data = json.loads(text)
+            if data["version"] != _VERSION:
+                raise WeightsError(f"{where}: card version {data['version']}, this package reads version {_VERSION}")
+            return cls(
+                name=data["name"],
+                model=data["model"],
+                options={k: tuple(v) if isinstance(v, list) else v for k, v in data["options"].items()},
+                skeleton=Skeleton.from_dict(data["skeleton"]),
+                preprocess=Preprocess.from_dict(data["preprocess"]),
+                codec=codec_from_dict(data["codec"]),
+                data=tuple(data["data"]),
+                metrics=tuple(data["metrics"]),
+                provenance=data["provenance"],
+                notes=data["notes"],
+            )
+        except WeightsError:
+            raise
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, VitruvianError) as error:
+            raise WeightsError(f"{where}: the card cannot be read ({type(error).__name__}: {error})") from error
+
+    def with_metrics(self, *metrics: dict[str, Any]) -> Card:
+        """The same card with further measurements."""
+        return replace(self, metrics=(*self.metrics, *metrics))

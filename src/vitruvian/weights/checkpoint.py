@@ -1,0 +1,100 @@
+"""Checkpoints for training: safetensors with a `Card` in the metadata. Nothing is ever unpickled.
+
+A shipped model is an ONNX file; its initializers carry the network's parameter names, so `read_state` takes weights
+for fine-tuning from either kind.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import WeightsError
+from ..extras import need
+from .card import METADATA_KEY, Card
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def save_checkpoint(path: str | Path, state: dict[str, Any], card: Card) -> None:
+    """Write weights (name -> torch tensor) and card, atomically: a reader never sees half a file."""
+    save = need("safetensors.torch", "train", "writing checkpoints").save
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    blob = save({k: v.detach().cpu().contiguous() for k, v in state.items()}, metadata={METADATA_KEY: card.to_json()})
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_card(path: str | Path) -> Card:
+    """The card of a safetensors or ONNX file, without loading its weights where the format allows."""
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weight file")
+    if path.suffix == ".onnx":
+        from .onnx_file import read_metadata
+
+        return Card.from_json(read_metadata(path).get(METADATA_KEY), path)
+    safe_open = need("safetensors", "train", "reading checkpoints").safe_open
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return Card.from_json((file.metadata() or {}).get(METADATA_KEY), path)
+    except WeightsError:
+        raise
+    except Exception as error:  # safetensors raises its own, undocumented types
+        raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+
+
+def read_state(path: str | Path) -> dict[str, np.ndarray]:
+    """Parameter name -> float32 array, from a safetensors checkpoint or a shipped ONNX model."""
+    path = Path(path)
+    if path.suffix == ".onnx":
+        from .onnx_file import read_initializers
+
+        return read_initializers(path)
+    read_card(path)  # a clear error for a file that is none of ours
+    load = need("safetensors.numpy", "train", "reading checkpoints").load_file
+    return dict(load(str(path)))
+
+
+def load_into(network: nn.Module, path: str | Path, strict: bool = True) -> list[str]:
+    """Copy weights from a file into a network, by name.
+
+    With ``strict=False`` entries that are missing or of another shape keep their fresh values (fine-tuning with
+    another head); their names are returned.
+
+    Raises
+    ------
+    WeightsError
+        With ``strict``, any entry that is missing or of another shape.
+    """
+    import torch
+
+    state, own = read_state(path), network.state_dict()
+    kept: list[str] = []
+    for name, tensor in own.items():
+        value = state.get(name)
+        if value is not None and tuple(value.shape) == tuple(tensor.shape):
+            tensor.copy_(torch.from_numpy(np.array(value)).to(tensor.dtype))
+        elif not name.endswith("num_batches_tracked"):
+            kept.append(name)
+    if kept and strict:
+        raise WeightsError(
+            f"{path} does not fit this network: {len(kept)} of {len(own)} entries are missing or of another shape, "
+            f"first {kept[0]} (expected {tuple(own[kept[0]].shape)}, "
+            f"got {None if kept[0] not in state else tuple(state[kept[0]].shape)})"
+        )
+    return kept

@@ -1,0 +1,36 @@
+"""Reading what an ONNX model file carries besides its graph: metadata and named initializers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import WeightsError
+from ..extras import need
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The model's custom metadata (key -> text), through ONNX Runtime, which the light core has anyway."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # metadata needs no optimised graph
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises its own, undocumented types
+        raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
+    return dict(session.get_modelmeta().custom_metadata_map)
+
+
+def read_initializers(path: str | Path) -> dict[str, np.ndarray]:
+    """Initializer name -> float32 array (weights stored as float16 are widened). Needs the package ``onnx``."""
+    onnx = need("onnx", "train", "taking weights from an ONNX model")
+    to_array = need("onnx.numpy_helper", "train", "taking weights from an ONNX model").to_array
+    try:
+        model = onnx.load(str(path))
+    except Exception as error:  # protobuf's DecodeError and its kin
+        raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
+    arrays = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+    return {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in arrays.items()}
