@@ -1,2 +1,3 @@
 """Vitruvian."""
+
 __version__ = "0.1.0"

@@ -32,7 +32,9 @@ def heatmap_mse(arrays: Arrays, targets: Targets, peak_weight: float = 0.0) -> T
 
 def heatmap_cross_entropy(arrays: Arrays, targets: Targets) -> Tensor:
     """Mean over labelled joints of the cross-entropy between a map's softmax and a target that sums to 1."""
-    return _joint_mean(_cross_entropy(arrays["heatmaps"].flatten(2), targets.arrays["heatmaps"].flatten(2)), targets.weights)
+    return _joint_mean(
+        _cross_entropy(arrays["heatmaps"].flatten(2), targets.arrays["heatmaps"].flatten(2)), targets.weights
+    )
 
 
 def simcc_cross_entropy(arrays: Arrays, targets: Targets) -> Tensor:

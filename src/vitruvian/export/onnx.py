@@ -187,7 +187,9 @@ def _compare(deployed: _Deployed, card: Card, file: Path, crops: np.ndarray, pat
     for start in [*range(0, len(crops), 8)]:
         batch = crops[start : start + (1 if start == 0 else 8)]
         with torch.no_grad():
-            expected = dict(zip(deployed.names, (t.numpy() for t in deployed(torch.from_numpy(batch.copy()))), strict=True))
+            expected = dict(
+                zip(deployed.names, (t.numpy() for t in deployed(torch.from_numpy(batch.copy()))), strict=True)
+            )
         got = backend.run(batch).arrays
         for name, array in expected.items():
             worst = max(worst, float(np.abs(got[name] - array).max() / max(float(np.abs(array).max()), 1e-12)))

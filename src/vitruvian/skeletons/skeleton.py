@@ -40,18 +40,26 @@ class Skeleton:
     def __post_init__(self) -> None:
         count = len(self.joints)
         if count == 0 or len(set(self.joints)) != count or not all(self.joints):
-            raise SkeletonError(f"skeleton '{self.name}': joint names must be present, non-empty and unique, got {self.joints}")
+            raise SkeletonError(
+                f"skeleton '{self.name}': joint names must be present, non-empty and unique, got {self.joints}"
+            )
         if len(self.sigmas) != count:
-            raise SkeletonError(f"skeleton '{self.name}': got {len(self.sigmas)} sigmas, expected one for each of {count} joints")
+            raise SkeletonError(
+                f"skeleton '{self.name}': got {len(self.sigmas)} sigmas, expected one for each of {count} joints"
+            )
         if not all(np.isfinite(s) and s > 0 for s in self.sigmas):
             raise SkeletonError(f"skeleton '{self.name}': sigmas must be positive and finite, got {self.sigmas}")
         for a, b in self.edges:
             if not (0 <= a < count and 0 <= b < count) or a == b:
-                raise SkeletonError(f"skeleton '{self.name}': edge ({a}, {b}) must join two different joints of 0..{count - 1}")
+                raise SkeletonError(
+                    f"skeleton '{self.name}': edge ({a}, {b}) must join two different joints of 0..{count - 1}"
+                )
         for joint in self.joints:
             partner = _mirrored(joint)
             if partner not in self.joints:
-                raise SkeletonError(f"skeleton '{self.name}': '{joint}' has no mirror partner '{partner}', so a flip would lose it")
+                raise SkeletonError(
+                    f"skeleton '{self.name}': '{joint}' has no mirror partner '{partner}', so a flip would lose it"
+                )
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -98,7 +106,12 @@ class Skeleton:
 
     def to_dict(self) -> dict:
         """Plain data for a card; `Skeleton.from_dict` is its inverse."""
-        return {"name": self.name, "joints": list(self.joints), "edges": [list(e) for e in self.edges], "sigmas": list(self.sigmas)}
+        return {
+            "name": self.name,
+            "joints": list(self.joints),
+            "edges": [list(e) for e in self.edges],
+            "sigmas": list(self.sigmas),
+        }
 
     @classmethod
     def from_dict(cls, data: dict) -> Skeleton:
@@ -113,7 +126,9 @@ class Skeleton:
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, SkeletonError):
                 raise
-            raise SkeletonError(f"not a skeleton record ({error!r}); expected the keys name, joints, edges, sigmas") from error
+            raise SkeletonError(
+                f"not a skeleton record ({error!r}); expected the keys name, joints, edges, sigmas"
+            ) from error
 
 
 def _mirrored(joint: str) -> str:

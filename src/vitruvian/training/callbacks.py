@@ -58,7 +58,12 @@ class KeepBest(Callback):
         value = float(trainer.callback_metrics.get("val_pck", float("nan")))
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        measured = {"metric": "PCK@0.2 torso, mean of limb joints", "value": round(value, 4), "split": "validation", "flip": False}
+        measured = {
+            "metric": "PCK@0.2 torso, mean of limb joints",
+            "value": round(value, 4),
+            "split": "validation",
+            "flip": False,
+        }
         card = replace(self._card, metrics=({**measured, "epoch": trainer.current_epoch},))
         state = averaged_state(trainer, pl_module)
         save_checkpoint(self._folder / "last.safetensors", state, card)

@@ -113,7 +113,9 @@ class Recipe(_Strict):
         try:
             data = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise RecipeError(f"no recipe at {path}; `vitruvian train --list` shows the ones that come along") from error
+            raise RecipeError(
+                f"no recipe at {path}; `vitruvian train --list` shows the ones that come along"
+            ) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise RecipeError(f"{path} is not YAML: {error}") from error
         if not isinstance(data, dict):

@@ -94,13 +94,16 @@ def loaders(recipe: Recipe, rank: int = 0) -> tuple[DataLoader, DataLoader | Non
         return train, None
     held_back, _ = build_dataset(recipe, recipe.val, training=False)
     held_back.preload(lambda items: track(items, "decoding validation photos"))
-    return train, DataLoader(held_back, **(common | {"num_workers": 0, "persistent_workers": False, "prefetch_factor": None}))
+    return train, DataLoader(
+        held_back, **(common | {"num_workers": 0, "persistent_workers": False, "prefetch_factor": None})
+    )
 
 
 def card_of(recipe: Recipe, dataset: PoseDataset, provenance: dict[str, Any]) -> Card:
     """The card of a model trained by this recipe."""
     sources = [
-        {"name": s.path or s.format, "use": "training", "repeat": s.repeat, "fraction": list(s.fraction)} for s in recipe.train
+        {"name": s.path or s.format, "use": "training", "repeat": s.repeat, "fraction": list(s.fraction)}
+        for s in recipe.train
     ]
     return Card(
         name=recipe.name,

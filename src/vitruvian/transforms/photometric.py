@@ -86,7 +86,9 @@ class RandomPhotometry:
 def _low_res(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     factor = rng.uniform(1.2, 3.0)
-    small = Image.fromarray(image).resize((max(1, int(width / factor)), max(1, int(height / factor))), Image.Resampling.BOX)
+    small = Image.fromarray(image).resize(
+        (max(1, int(width / factor)), max(1, int(height / factor))), Image.Resampling.BOX
+    )
     return np.array(small.resize((width, height), Image.Resampling.BILINEAR))
 
 

@@ -38,7 +38,12 @@ def warp(
     ShapeError
         Another dtype or shape, or an empty image.
     """
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape or (image.ndim == 3 and image.shape[2] != 3):
+    if (
+        image.dtype != np.uint8
+        or image.ndim not in (2, 3)
+        or 0 in image.shape
+        or (image.ndim == 3 and image.shape[2] != 3)
+    ):
         raise ShapeError(f"an image must be uint8 (H, W, 3) or (H, W) and not empty, got {image.dtype} {image.shape}")
     if frame_to_input.is_axis_aligned and not nearest:
         return _warp_upright(image, frame_to_input, size_wh, fill)
@@ -60,7 +65,12 @@ def _warp_upright(image: np.ndarray, frame_to_input: Affine, size_wh: tuple[int,
         spans.append((first, last + 1))
     (u0, u1), (v0, v1) = spans
     # The source box of those result pixels, in Pillow's coordinates (edges at integers: ours plus one half).
-    box = ((u0 - 0.5 - tx) / sx + 0.5, (v0 - 0.5 - ty) / sy + 0.5, (u1 - 0.5 - tx) / sx + 0.5, (v1 - 0.5 - ty) / sy + 0.5)
+    box = (
+        (u0 - 0.5 - tx) / sx + 0.5,
+        (v0 - 0.5 - ty) / sy + 0.5,
+        (u1 - 0.5 - tx) / sx + 0.5,
+        (v1 - 0.5 - ty) / sy + 0.5,
+    )
     source = Image.fromarray(image)
     if box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height:
         # Surround only the region that is read, one filter radius wider than the box, so that a person at the edge of

@@ -65,7 +65,9 @@ class Card:
     def from_json(cls, text: str | None, where: object = "card") -> Card:
         """Parse and check; `WeightsError` names ``where`` and what is missing or wrong."""
         if text is None:
-            raise WeightsError(f"{where}: the file has no Vitruvian card, so its skeleton and preprocessing are unknown")
+            raise WeightsError(
+                f"{where}: the file has no Vitruvian card, so its skeleton and preprocessing are unknown"
+            )
         try:
             data = json.loads(text)
             if data["version"] != _VERSION:

@@ -1,0 +1,306 @@
+"""People drawn on a photo: limbs by side, joints by person, and predictions over ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data.images import as_image
+from ..errors import ShapeError, VitruvianError
+from ..geometry import Affine
+from ..skeletons import Skeleton
+from ..types import Person, Poses, Record
+from . import palette, strokes
+from .palette import Color
+
+STYLES = ("skeleton", "joints", "limbs")
+_OUTSIDE = 0.25  # joints further outside of the image than this part of its longer side are left out
+_SMALL = ("nose", "eye", "ear", "toe", "heel")  # joints that lie close together: thinner, or they become one blob
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """One person to draw.
+
+    Attributes
+    ----------
+    keypoints_px : (K, 2) pixels of the canvas; NaN where there is no joint.
+    shown : (K,) bool: joints worth drawing.
+    skeleton : names and edges of the K joints.
+    hollow : (K,) bool: joints drawn as rings (labelled, but hidden), or None.
+    size_px : the person's longer side, which line widths follow.
+    """
+
+    keypoints_px: np.ndarray
+    shown: np.ndarray
+    skeleton: Skeleton
+    size_px: float
+    hollow: np.ndarray | None = None
+
+    def moved(self, frame_to_canvas: Affine) -> Figure:
+        """The same person on a canvas that is a scaled copy of the frame."""
+        keypoints = frame_to_canvas.apply(self.keypoints_px)
+        size = self.size_px * abs(frame_to_canvas.determinant) ** 0.5
+        return Figure(keypoints, self.shown, self.skeleton, size, self.hollow)
+
+
+def figures_of(people: Poses | Record, threshold: float) -> list[Figure]:
+    """The people of a prediction (joints of at least ``threshold``) or of a record (labelled joints)."""
+    if isinstance(people, Record):
+        return [figure_of_person(person, people.skeleton) for person in people.persons]
+    figures = []
+    for keypoints, scores, box in zip(people.keypoints, people.scores, people.boxes, strict=True):
+        # the whole image says nothing of a person's size
+        box = None if people.boxes_from == "whole image" else box
+        shown = np.logical_and(np.isfinite(keypoints).all(axis=1), scores >= threshold)
+        figures.append(Figure(keypoints.astype(np.float64), shown, people.skeleton, _size(keypoints, shown, box)))
+    return figures
+
+
+def figure_of_person(person: Person, skeleton: Skeleton) -> Figure:
+    """An annotated person; joints labelled as hidden become rings. `ShapeError` where the skeleton does not fit."""
+    if len(person.keypoints_px) != len(skeleton):
+        raise ShapeError(
+            f"the person has {len(person.keypoints_px)} joints, but skeleton '{skeleton.name}' has {len(skeleton)}; "
+            "pass the skeleton of the annotation"
+        )
+    shown = np.isfinite(person.keypoints_px).all(axis=1)
+    size = _size(person.keypoints_px, shown, person.box_xyxy)
+    return Figure(person.keypoints_px, shown, skeleton, size, hollow=person.visibility == 1)
+
+
+def _size(keypoints_px: np.ndarray, shown: np.ndarray, box_xyxy: np.ndarray | None) -> float:
+    size = 0.0
+    if shown.any():
+        points = keypoints_px[shown].astype(np.float64)
+        size = float((points.max(axis=0) - points.min(axis=0)).max())
+    if box_xyxy is not None and np.isfinite(box_xyxy).all():  # a face alone would get hairlines otherwise
+        size = max(size, 0.6 * float((np.asarray(box_xyxy)[2:] - np.asarray(box_xyxy)[:2]).max()))
+    return size
+
+
+def line_width(figure: Figure, size_wh: tuple[int, int]) -> float:
+    """Pixels: in proportion to the person, within what reads well on an image of that size."""
+    return float(np.clip(0.013 * figure.size_px, 1.6, max(1.6, max(size_wh) / 130)))
+
+
+def paint_figure(
+    canvas: np.ndarray,
+    figure: Figure,
+    *,
+    limb_colors: Sequence[Color],
+    joint_color: Color,
+    width: float,
+    style: str = "skeleton",
+) -> None:
+    """Draw one person into ``canvas`` in place: ``limb_colors`` has one entry an edge, ``width`` is in pixels."""
+    height_px, width_px = canvas.shape[:2]
+    margin = _OUTSIDE * max(height_px, width_px)
+    points = figure.keypoints_px
+    with np.errstate(invalid="ignore"):
+        near = (points >= -margin).all(axis=1) & (points <= (width_px - 1 + margin, height_px - 1 + margin)).all(axis=1)
+    shown = figure.shown & near
+    thin = np.array([0.6 if joint.split("_")[-1] in _SMALL else 1.0 for joint in figure.skeleton.joints])
+    rim = max(0.7, 0.2 * width)
+    if style != "joints":
+        for (a, b), color in zip(figure.skeleton.edges, limb_colors, strict=True):
+            if shown[a] and shown[b]:
+                radius = width / 2 * min(1.0, float(max(thin[a], thin[b])))
+                # Rim and line together for each limb, so that of two crossing limbs one is seen to be in front.
+                strokes.stroke(canvas, points[a], points[b], radius + rim, palette.DARK, 0.55)
+                strokes.stroke(canvas, points[a], points[b], radius, color)
+    if style != "limbs":
+        for joint in np.flatnonzero(shown):
+            radius = 0.95 * width * float(thin[joint])
+            hollow = figure.hollow is not None and bool(figure.hollow[joint])
+            strokes.disc(canvas, points[joint], radius + rim, palette.DARK, 0.7)
+            strokes.disc(canvas, points[joint], radius, joint_color)
+            if hollow:
+                strokes.disc(canvas, points[joint], radius * 0.55, palette.DARK)
+
+
+def draw(
+    image: Any,
+    poses: Poses,
+    *,
+    style: str = "skeleton",
+    threshold: float = 0.3,
+    color_by: str = "side",
+    boxes: bool = False,
+    names: bool = False,
+    ids: bool = True,
+    masks: bool = True,
+    width: float | None = None,
+) -> np.ndarray:
+    """Draw people on a copy of an image.
+
+    Parameters
+    ----------
+    image : the image the poses belong to: whatever `vitruvian.data.as_image` takes.
+    poses : the people.
+    style : ``"skeleton"`` (limbs and joints), ``"joints"`` or ``"limbs"``.
+    threshold : joints with a lower score are not drawn, nor limbs that end in one.
+    color_by : ``"side"`` (left orange, right blue, centre white; joints in the person's colour) or ``"person"``.
+    boxes : draw the boxes and their scores.
+    names : write the joints' names.
+    ids : write identities, where ``poses.ids`` has them; a person keeps their colour over time.
+    masks : tint the people, where ``poses.masks`` has masks.
+    width : line width in pixels; None chooses it by each person's size.
+
+    Returns
+    -------
+    (H, W, 3) uint8 RGB; the input is never changed.
+
+    Raises
+    ------
+    ShapeError
+        Poses or masks that belong to an image of another size.
+    VitruvianError
+        Another ``style`` or ``color_by``; `ImageError` for a file that cannot be read.
+    """
+    if style not in STYLES or color_by not in ("side", "person"):
+        raise VitruvianError(
+            f"got style '{style}', color_by '{color_by}'; expected one of {', '.join(STYLES)}, and side or person"
+        )
+    canvas = _canvas(image, poses)
+    size_wh = poses.size_wh
+    figures = figures_of(poses, threshold)
+    widths = [width or line_width(figure, size_wh) for figure in figures]
+    colors = [palette.person_color(i if poses.ids is None else int(poses.ids[i])) for i in range(len(poses))]
+    if masks and poses.masks is not None:
+        _tint_masks(canvas, poses.masks, colors, widths)
+    by_side = palette.edge_colors(poses.skeleton)
+    order = np.argsort(poses.person_scores, kind="stable")  # the surest person lies on top
+    for i in order:
+        if boxes and poses.boxes_from != "whole image":
+            strokes.rectangle(canvas, poses.boxes[i], max(0.8, widths[i] / 3), colors[i])
+        paint_figure(
+            canvas,
+            figures[i],
+            limb_colors=by_side if color_by == "side" else [colors[i]] * len(by_side),
+            joint_color=_joint_color(len(poses), colors[i], color_by),
+            width=widths[i],
+            style=style,
+        )
+    taken: list[tuple[float, float, float, float]] = []
+    for i in order:  # words last, so that no limb crosses them
+        if names:
+            _write_names(canvas, figures[i], widths[i], taken)
+        _write_tag(canvas, poses, i, colors[i], boxes, ids)
+    return canvas
+
+
+def compare(
+    image: Any,
+    truth: Record | Person | Sequence[Person] | np.ndarray,
+    poses: Poses,
+    *,
+    threshold: float = 0.3,
+    skeleton: Skeleton | None = None,
+    legend: bool = True,
+) -> np.ndarray:
+    """Draw ground truth in red and a prediction over it in yellow, on a copy of an image.
+
+    Parameters
+    ----------
+    image : the image of both, as in `draw`.
+    truth : a record, one or more annotated people (joints labelled as hidden become dark-centred), or an array
+        (K, 2) or (N, K, 2) in pixels with NaN for joints that are not labelled.
+    poses : the prediction; joints with a score under ``threshold`` are not drawn.
+    skeleton : of ``truth`` unless it is a record; the prediction's by default.
+    legend : say in a corner which colour is what.
+
+    Raises
+    ------
+    ShapeError
+        Joints that do not fit the skeleton, or an image of another size than the poses'.
+    """
+    canvas = _canvas(image, poses)
+    size_wh = poses.size_wh
+    layers = (
+        (palette.TRUTH, _truth_figures(truth, skeleton or poses.skeleton)),
+        (palette.PREDICTION, figures_of(poses, threshold)),
+    )
+    for color, figures in layers:
+        for figure in figures:
+            limb_colors = [color] * len(figure.skeleton.edges)
+            width = 0.8 * line_width(figure, size_wh)
+            paint_figure(canvas, figure, limb_colors=limb_colors, joint_color=color, width=width)
+    if legend:
+        text_size = _text_size(size_wh)
+        for row, (color, words) in enumerate(((palette.TRUTH, "truth"), (palette.PREDICTION, "prediction"))):
+            strokes.tag(canvas, (text_size / 2, text_size * (1.4 + 1.8 * row)), words, text_size, color)
+    return canvas
+
+
+def _truth_figures(truth: Any, skeleton: Skeleton) -> list[Figure]:
+    if isinstance(truth, Record):
+        return figures_of(truth, 0.0)
+    if isinstance(truth, Person):
+        return [figure_of_person(truth, skeleton)]
+    if not isinstance(truth, np.ndarray) and all(isinstance(person, Person) for person in truth):
+        return [figure_of_person(person, skeleton) for person in truth]
+    keypoints = np.asarray(truth, dtype=np.float64)
+    if keypoints.ndim == 2:
+        keypoints = keypoints[None]
+    if keypoints.ndim != 3 or keypoints.shape[1:] != (len(skeleton), 2):
+        raise ShapeError(
+            f"ground truth for skeleton '{skeleton.name}' must be (N, {len(skeleton)}, 2) or ({len(skeleton)}, 2), "
+            f"got {np.shape(truth)}"
+        )
+    shown = np.asarray(np.isfinite(keypoints).all(axis=2))
+    return [Figure(k, s, skeleton, _size(k, s, None)) for k, s in zip(keypoints, shown, strict=True)]
+
+
+def _canvas(image: Any, poses: Poses) -> np.ndarray:
+    array, _ = as_image(image)
+    height, width = array.shape[:2]
+    if (width, height) != tuple(poses.size_wh):
+        raise ShapeError(
+            f"these poses belong to an image of {poses.size_wh[0]} x {poses.size_wh[1]} pixels (width x height), "
+            f"this one has {width} x {height}; was it resized or turned after prediction?"
+        )
+    return array.copy()
+
+
+def _joint_color(people: int, color: Color, color_by: str) -> Color:
+    return palette.WHITE if people == 1 or color_by == "person" else color
+
+
+def _tint_masks(canvas: np.ndarray, masks: np.ndarray, colors: list[Color], widths: list[float]) -> None:
+    if masks.shape != (len(colors), *canvas.shape[:2]):
+        raise ShapeError(f"masks must have the shape {(len(colors), *canvas.shape[:2])}, got {masks.shape}")
+    for mask, color, width in zip(masks, colors, widths, strict=True):
+        strokes.tint(canvas, np.asarray(mask, dtype=bool), color, 0.35, outline=max(1, round(width / 3)))
+
+
+def _text_size(size_wh: tuple[int, int]) -> int:
+    return int(np.clip(max(size_wh) / 45, 10, 64))
+
+
+def _write_names(canvas: np.ndarray, figure: Figure, width: float, taken: list) -> None:
+    """Joint names, on the outer side of each joint, as far off each other as a few steps allow."""
+    height_px, width_px = canvas.shape[:2]
+    size = int(np.clip(2.4 * width, 9, _text_size((width_px, height_px))))
+    shown = np.flatnonzero(figure.shown)
+    middle = float(np.median(figure.keypoints_px[shown, 0])) if len(shown) else 0.0
+    for joint in shown:
+        x, y = figure.keypoints_px[joint]
+        if -0.5 <= x < width_px - 0.5 and -0.5 <= y < height_px - 0.5:
+            side = -1 if x < middle else 1
+            words = figure.skeleton.joints[joint].replace("_", " ")
+            at_px = (x + side * 1.8 * width, y)
+            strokes.tag(canvas, at_px, words, size, palette.DARK, 0.6, leftwards=side < 0, taken=taken)
+
+
+def _write_tag(canvas: np.ndarray, poses: Poses, i: int, color: Color, boxes: bool, ids: bool) -> None:
+    words = [f"#{int(poses.ids[i])}"] if ids and poses.ids is not None else []
+    if boxes and poses.box_scores is not None and poses.boxes_from != "whole image":
+        words.append(f"{float(poses.box_scores[i]):.2f}")
+    box = poses.boxes[i]
+    if words and np.isfinite(box).all():
+        size = _text_size(poses.size_wh)
+        strokes.tag(canvas, (float(box[0]), float(box[1]) - 0.8 * size), "  ".join(words), size, color, 0.95)
