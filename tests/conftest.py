@@ -26,3 +26,54 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"the real data is not here ({path.name} not found; set VITRUVIAN_SHARED_DATA to its folder)")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder as training leaves it, of a network with fresh weights that is too small to find anything."""
+    torch = pytest.importorskip("torch")
+    from vitruvian.codecs import HeatmapCodec
+    from vitruvian.models import build_model
+    from vitruvian.preprocess import Preprocess
+    from vitruvian.skeletons import VITRUVIAN19
+    from vitruvian.weights.card import Card
+    from vitruvian.weights.checkpoint import save_checkpoint
+
+    size_wh = (64, 64)
+    options = {"widths": (8, 16, 16, 16), "neck": (16, 16), "depths": (1, 1, 1)}
+    codec = HeatmapCodec(size_wh=size_wh, activation="softmax")
+    card = Card(
+        name="tiny",
+        model="compact",
+        skeleton=VITRUVIAN19,
+        preprocess=Preprocess(size_wh=size_wh),
+        codec=codec,
+        options=options,
+        data=({"name": "nothing", "use": "none", "terms": "none", "people": 0},),
+        notes="For tests.",
+    )
+    torch.manual_seed(1)
+    network = build_model("compact", len(VITRUVIAN19), codec, **options)
+    with torch.no_grad():  # heads start near zero, where every pixel would tie with its neighbours
+        network.head.project.weight.mul_(300)
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    save_checkpoint(folder / "best.safetensors", network.state_dict(), card)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network of `tiny_checkpoint` as an ONNX file: for what has to run, not to be right."""
+    pytest.importorskip("onnxscript")
+    from vitruvian.export import export_onnx
+    from vitruvian.models import build_model
+    from vitruvian.weights.checkpoint import load_into, read_card
+
+    weights = tiny_checkpoint / "best.safetensors"
+    card = read_card(weights)
+    network = build_model(card.model, len(card.skeleton), card.codec, **card.options)
+    load_into(network, weights)
+    crops = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    export_onnx(network, card, path, crops)
+    return path

@@ -5,9 +5,22 @@ Every message says what was got, what was expected, and how to fix it, so that t
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class VitruvianError(Exception):
     """Base of every error this package raises on purpose; catching it never hides a programming mistake."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would call the constructor with the message alone; some of ours take more, and a worker process's
+        # error would then be lost on its way back.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[VitruvianError], args: tuple, fields: dict[str, Any]) -> VitruvianError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class SkeletonError(VitruvianError, ValueError):

@@ -171,6 +171,12 @@ class Poses:
         ):
             if array.shape != shape:
                 raise ShapeError(f"poses of {count} people with {joints} joints need {name} {shape}, got {array.shape}")
+        width, height = self.size_wh
+        for name, array, shape in (("ids", self.ids, (count,)), ("masks", self.masks, (count, height, width))):
+            if array is not None and np.shape(array) != shape:
+                raise ShapeError(
+                    f"poses of {count} people in {width} x {height} pixels need {name} {shape}, got {np.shape(array)}"
+                )
         for name, array in (("scores", scores), ("box_scores", box_scores)):
             if array.size and not ((array >= 0) & (array <= 1)).all():
                 raise ShapeError(f"{name} must lie in [0, 1], got {float(array.min())} ... {float(array.max())}")
@@ -188,7 +194,9 @@ class Poses:
         return self.box_scores * self.scores.mean(axis=1)  # type: ignore[operator]
 
     def select(self, index: Any) -> Poses:
-        """The people picked by a numpy index or mask, as another `Poses`."""
+        """The people picked by a numpy index or mask (or the one picked by a number), as another `Poses`."""
+        if isinstance(index, int | np.integer):
+            index = [index]
         pick = lambda array: None if array is None else array[index]  # noqa: E731
         return replace(
             self,

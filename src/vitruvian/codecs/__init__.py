@@ -28,6 +28,10 @@ class Codec(Protocol):
     refined: bool
     size_wh: tuple[int, int]
 
+    def resized(self, size_wh: tuple[int, int]) -> Codec:
+        """The same codec for another input size."""
+        ...
+
     def shapes(self, joints: int) -> dict[str, tuple[int, ...]]:
         """Name -> shape of one sample's arrays, without the batch axis."""
         ...

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -36,6 +35,26 @@ class SizeSchedule:
         return next((size for until, size in self.steps if epoch < until), self.final_wh)
 
 
+def photo(record: Record) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: the picture of a record.
+
+    A record may bring its own pixels instead of a file, as drawn people do: ``extra["pixels"]``, called without arguments.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be decoded.
+    VitruvianError
+        The record has neither a file nor pixels.
+    """
+    pixels = record.extra.get("pixels")
+    if pixels is not None:
+        return pixels()
+    if record.image_path is None:
+        raise VitruvianError(f"image '{record.image_id}' of {record.source or 'a record'} has neither a file nor pixels")
+    return read_image(record.image_path)
+
+
 class PoseDataset:
     """People of annotated photos, cropped, in one skeleton.
 
@@ -47,7 +66,7 @@ class PoseDataset:
     geometry, photometry : augmentation, or None.
     sizes : progressive resizing, or None for ``preprocess.size_wh`` throughout.
     seed : of every random draw.
-    decode : path -> (H, W, 3) uint8 RGB.
+    decode : record -> (H, W, 3) uint8 RGB.
     """
 
     def __init__(
@@ -59,11 +78,13 @@ class PoseDataset:
         photometry: RandomPhotometry | None = None,
         sizes: SizeSchedule | None = None,
         seed: int = 0,
-        decode: Callable[[Any], np.ndarray] = read_image,
+        decode: Callable[[Record], np.ndarray] = photo,
     ) -> None:
         self.records, self.skeleton, self.preprocess = list(records), skeleton, preprocess
         self.geometry, self.photometry, self.seed = geometry, photometry, seed
         self.sizes = sizes or SizeSchedule(preprocess.size_wh)
+        self.epoch = 0
+        """The epoch that a plain index means; a loader that shuffles gives (index, epoch) pairs instead."""
         self._decode = decode
         self._images: dict[int, np.ndarray] = {}
         self.people: list[tuple[int, Person]] = []
@@ -87,7 +108,7 @@ class PoseDataset:
     def image(self, record_index: int) -> np.ndarray:
         """The decoded photo of a record, kept for the next time."""
         if record_index not in self._images:
-            self._images[record_index] = self._decode(self.records[record_index].image_path)
+            self._images[record_index] = self._decode(self.records[record_index])
         return self._images[record_index]
 
     def box(self, index: int) -> np.ndarray:
@@ -117,7 +138,7 @@ class PoseDataset:
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, np.ndarray]:
         """A sample as arrays that a loader can stack; ``key`` is an index or (index, epoch)."""
-        index, epoch = key if isinstance(key, tuple) else (key, 0)
+        index, epoch = key if isinstance(key, tuple) else (key, self.epoch)
         sample = self.sample(index, epoch)
         return {
             "image": np.ascontiguousarray(sample.image),

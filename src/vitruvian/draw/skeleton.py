@@ -30,7 +30,7 @@ class Figure:
     keypoints_px : (K, 2) pixels of the canvas; NaN where there is no joint.
     shown : (K,) bool: joints worth drawing.
     skeleton : names and edges of the K joints.
-    hollow : (K,) bool: joints drawn as rings (labelled, but hidden), or None.
+    hollow : (K,) bool: joints drawn with a dark centre (labelled, but hidden), or None.
     size_px : the person's longer side, which line widths follow.
     """
 
@@ -61,13 +61,13 @@ def figures_of(people: Poses | Record, threshold: float) -> list[Figure]:
 
 
 def figure_of_person(person: Person, skeleton: Skeleton) -> Figure:
-    """An annotated person; joints labelled as hidden become rings. `ShapeError` where the skeleton does not fit."""
+    """An annotated person; joints labelled as hidden get a dark centre. `ShapeError` for another skeleton's joints."""
     if len(person.keypoints_px) != len(skeleton):
         raise ShapeError(
             f"the person has {len(person.keypoints_px)} joints, but skeleton '{skeleton.name}' has {len(skeleton)}; "
             "pass the skeleton of the annotation"
         )
-    shown = np.isfinite(person.keypoints_px).all(axis=1)
+    shown = np.asarray(np.isfinite(person.keypoints_px).all(axis=1))
     size = _size(person.keypoints_px, shown, person.box_xyxy)
     return Figure(person.keypoints_px, shown, skeleton, size, hollow=person.visibility == 1)
 
@@ -207,7 +207,7 @@ def compare(
     Parameters
     ----------
     image : the image of both, as in `draw`.
-    truth : a record, one or more annotated people (joints labelled as hidden become dark-centred), or an array
+    truth : a record, one or more annotated people (joints labelled as hidden get a dark centre), or an array
         (K, 2) or (N, K, 2) in pixels with NaN for joints that are not labelled.
     poses : the prediction; joints with a score under ``threshold`` are not drawn.
     skeleton : of ``truth`` unless it is a record; the prediction's by default.

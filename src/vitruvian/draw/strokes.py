@@ -121,14 +121,13 @@ def _font(size: int) -> Any:
 def _text_coverage(words: str, size: int) -> np.ndarray:
     """(h, w) float32 0..1; the same height for all words of a size, so that baselines agree."""
     font = _font(size)
-    words = " ".join(words.split()) or " "
+    words = ("  " if size < 16 else " ").join(words.split()) or " "  # the font's space is narrow when small
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        words = words.encode("latin-1", "replace").decode("latin-1")  # all that the bitmap font has
     left, _, right, _ = font.getbbox(words)
     bottom = font.getbbox("Agjy")[3]
     image = Image.new("L", (max(1, int(np.ceil(right - left))), max(1, int(np.ceil(bottom)))))
-    try:
-        ImageDraw.Draw(image).text((-left, 0), words, fill=255, font=font)
-    except UnicodeEncodeError:  # the bitmap font knows Latin-1 only
-        return _text_coverage(words.encode("ascii", "replace").decode(), size)
+    ImageDraw.Draw(image).text((-left, 0), words, fill=255, font=font)
     return np.asarray(image, dtype=np.float32) / 255
 
 
@@ -137,9 +136,10 @@ def text(
 ) -> None:
     """Write one line with its top left corner at ``at_xy``; cut with dots where longer than ``max_width`` pixels."""
     coverage = _text_coverage(words, size)
-    while max_width is not None and coverage.shape[1] > max_width and len(words) > 3:
-        words = words[: max(1, min(len(words) - 4, len(words) * max_width // coverage.shape[1] - 3))] + "..."
-        coverage = _text_coverage(words, size)
+    kept = len(words)
+    while max_width is not None and coverage.shape[1] > max_width and kept > 1:
+        kept = max(1, min(kept - 1, kept * max_width // coverage.shape[1]))
+        coverage = _text_coverage(words[:kept] + "...", size)
     x, y = at_xy
     height, width = canvas.shape[:2]
     x0, y0 = max(x, 0), max(y, 0)
@@ -172,8 +172,9 @@ def tag(
     length = max(2 * radius, coverage.shape[1] + 1.5 * radius)
     height, width = canvas.shape[:2]
     x = max(0.0, min(at_px[0] - (length if leftwards else 0), width - 1 - length))
-    for step in (0, 1, -1, 2, -2, 3, -3):
-        y = max(radius, min(at_px[1] + step * radius, height - 1 - radius))
+    start = max(radius, min(at_px[1], height - 1 - radius))
+    for step in (0, 1, -1, 2, -2, 3, -3, 4, -4, 0):  # nowhere free: where it was wanted
+        y = max(radius, min(start + step * (radius + 0.5), height - 1 - radius))
         place = (x, y - radius, x + length, y + radius)
         if not any(x < c and a < x + length and place[1] < d and b < place[3] for a, b, c, d in taken or ()):
             break

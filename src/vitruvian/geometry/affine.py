@@ -28,7 +28,7 @@ class Affine:
     matrix: np.ndarray
 
     def __post_init__(self) -> None:
-        matrix = np.array(self.matrix, dtype=np.float64)
+        matrix = np.array(self.matrix, dtype=np.float64) + 0.0  # turns -0.0 into 0.0, so that equal maps hash alike
         if matrix.shape != (2, 3) or not np.isfinite(matrix).all():
             raise ShapeError(f"an affine map needs a finite (2, 3) matrix, got shape {matrix.shape}: {matrix.tolist()}")
         matrix.setflags(write=False)
@@ -114,9 +114,11 @@ class Affine:
 
     def inverse(self) -> Affine:
         """The map back; `ShapeError` where the map squashes the plane to a line."""
-        if self.determinant == 0:
+        linear = self.matrix[:, :2]
+        # Relative, since rounding leaves a determinant of about 1e-17 where the exact one is 0.
+        if abs(self.determinant) <= 1e-15 * float((linear**2).sum()):
             raise ShapeError(f"this affine map has no inverse (determinant 0): {self.matrix.tolist()}")
-        linear = np.linalg.inv(self.matrix[:, :2])
+        linear = np.linalg.inv(linear)
         return Affine(np.concatenate([linear, -(linear @ self.matrix[:, 2])[:, None]], axis=1))
 
     def apply(self, points_px: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ def as_boxes(boxes_xyxy: object) -> np.ndarray:
         boxes = np.asarray(boxes_xyxy, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ShapeError(f"boxes must be numbers in the shape (N, 4), got {boxes_xyxy!r}") from error
-    if boxes.size == 0:
+    if boxes.shape == (0,):
         return np.zeros((0, 4))
     if boxes.ndim == 1 and boxes.shape == (4,):
         boxes = boxes[None]

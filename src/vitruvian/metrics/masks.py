@@ -6,8 +6,8 @@ tolerance of 0.8 % of the image's diagonal is the default here.
 
 Two empty masks agree perfectly: every measure is 1. One empty, one not: 0.
 
-On arrays each function takes (H, W) or (..., H, W) and returns the leading shape; given lists it takes one mask an item,
-of any sizes, and returns (N,). A float array is a mask where it is >= 0.5, any other where it is not 0.
+On arrays each function takes (H, W) or (..., H, W) and returns the leading shape; given lists it takes one mask an
+item, of any sizes, and returns (N,). A float array is a mask where it is >= 0.5, any other where it is not 0.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from ..extras import need
+from ..formats import rle
 from ..types import Person, Poses, Record
 from .people import check_aligned, check_pairs
 from .result import MetricResult
@@ -127,8 +127,6 @@ def mask_result(
     ------
     ShapeError
         Lists that do not belong together, predictions without masks, or masks of another size than the image.
-    MissingExtraError
-        faster-coco-eval, which decodes polygons and RLE, is not installed.
     """
     check_pairs(truth, predictions)
     values, areas, unmasked, crowds = [], [], 0, 0
@@ -171,15 +169,9 @@ def person_mask(person: Person, size_wh: tuple[int, int]) -> np.ndarray:
 
     Raises `ShapeError` for a person without one, or an RLE of another size than ``size_wh``.
     """
-    width, height = size_wh
     if person.segmentation is None:
         raise ShapeError(f"person {person.id} has no segmentation; expected COCO polygons or RLE")
-    if isinstance(person.segmentation, dict) and tuple(person.segmentation["size"]) != (height, width):
-        raise ShapeError(
-            f"person {person.id}: the RLE is of {tuple(person.segmentation['size'])} (h, w), the image of {(height, width)}"
-        )
-    rle = need("faster_coco_eval.core.mask", "evaluate", "decoding masks")
-    return rle.decode(rle.segmToRle(person.segmentation, width, height)).astype(bool)
+    return rle.to_mask(person.segmentation, size_wh)
 
 
 # ---------------------------------------------------------------------------------------------- bricks
@@ -224,5 +216,9 @@ def _boundary_f(pred: np.ndarray, truth: np.ndarray, radius_px: float) -> float:
     p, t = contour(pred), contour(truth)
     if not p.any() or not t.any():
         return 1.0 if not p.any() and not t.any() else 0.0
+    # nothing outside the rectangle around both contours can be asked about, so only that part is dilated
+    rows, columns = np.flatnonzero((p | t).any(axis=1)), np.flatnonzero((p | t).any(axis=0))
+    part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    p, t = p[part], t[part]
     precision, recall = (p & dilate(t, radius_px)).sum() / p.sum(), (t & dilate(p, radius_px)).sum() / t.sum()
     return float(2 * precision * recall / (precision + recall)) if precision + recall > 0 else 0.0

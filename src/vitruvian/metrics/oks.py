@@ -58,7 +58,7 @@ def joint_similarity(
         )
     if not np.isfinite(truth[visible]).all():
         raise ShapeError("a joint is marked visible but its true position is not finite; mark it as not visible")
-    unlabelled = ~visible.any(axis=1)
+    unlabelled = np.logical_not(visible.any(axis=1))
     step = np.where(np.isfinite(pred), pred, np.inf)[:, None] - np.where(visible[..., None], truth, 0.0)[None]
     if unlabelled.any():
         if boxes_xyxy is None or np.shape(boxes_xyxy) != (len(truth), 4):
@@ -66,7 +66,7 @@ def joint_similarity(
         step[:, unlabelled] = _outside(pred, np.asarray(boxes_xyxy, dtype=np.float64)[unlabelled])
     # COCO's falloff is k = 2 sigma; np.spacing(1) is its guard against an area of 0
     exponent = (step**2).sum(axis=-1) / (2 * sigma) ** 2 / (area[None, :, None] + np.spacing(1)) / 2
-    return np.where((visible | unlabelled[:, None])[None], np.exp(-exponent), np.nan)
+    return np.where(np.logical_or(visible, unlabelled[:, None])[None], np.exp(-exponent), np.nan)
 
 
 def _outside(pred_px: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def match(
 
 @dataclass(frozen=True, eq=False)
 class OksResult(MetricResult):
-    """`MetricResult` with COCO's ten numbers in ``stats`` (the keys of `STATS`; None where there is nothing to find)."""
+    """`MetricResult` with COCO's ten numbers in ``stats``, by the names in `STATS`; None: nothing to find."""
 
     stats: dict[str, Any] = field(default_factory=dict)
 

@@ -64,7 +64,8 @@ def normalised_distances(
     visible = np.asarray(visible, dtype=bool)
     if pred.ndim != 3 or pred.shape[2] != 2 or truth.shape != pred.shape or visible.shape != pred.shape[:2]:
         raise ShapeError(
-            f"expected predictions and truth (N, K, 2) and visible (N, K), got {pred.shape}, {truth.shape}, {visible.shape}"
+            f"expected predictions and truth (N, K, 2) and visible (N, K), got {pred.shape}, {truth.shape}, "
+            f"{visible.shape}"
         )
     scale = np.asarray(scale_px, dtype=np.float64)
     if scale.ndim > 1 or (scale.ndim == 1 and scale.shape[0] != len(pred)):
@@ -73,7 +74,7 @@ def normalised_distances(
         raise ShapeError(f"lengths must be positive (NaN leaves a person out), got {float(np.nanmin(scale))}")
     if not np.isfinite(truth[visible]).all():
         raise ShapeError("a joint is marked visible but its true position is not finite; mark it as not visible")
-    predicted = np.isfinite(pred).all(axis=2)
+    predicted = np.asarray(np.isfinite(pred).all(axis=2))
     step = np.where(predicted[..., None], pred, 0.0) - np.where(visible[..., None], truth, 0.0)
     distance = np.where(predicted, np.hypot(step[..., 0], step[..., 1]), np.inf)
     scale = np.broadcast_to(scale, (len(pred),))[:, None]
@@ -193,7 +194,7 @@ def pck_result(
     thresholds = [threshold, *curve]
     scores = pck(people.pred_px, people.truth_px, people.visible, lengths, thresholds, joints=joints, strict=strict)
     averages = {"mean_joint": scores.mean_joint[0], "pooled": scores.pooled[0]}
-    title = "PCKh" if scale == "head_box" and people.skeleton.name == "mpii16" else "PCK"
+    title = "PCKh" if isinstance(scale, str) and scale == "head_box" else "PCK"
     return MetricResult(
         name=f"{title}@{threshold:g} ({_title(scale)}, {_title(subset)})",
         value=averages[headline],
@@ -370,7 +371,7 @@ def _about(
     subset: str | Sequence[str],
     scale: str | Sequence[str] | np.ndarray,
     lengths: np.ndarray,
-    used: list[str | None],
+    used: Sequence[str | None],
 ) -> dict[str, Any]:
     """What every PCK-like result says about how it was measured and who was left out."""
     about: dict[str, Any] = {

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ..formats.writing import write_text
+
 
 def plain(value: Any) -> Any:
     """The same value as JSON-ready Python data: arrays to lists, NaN and infinities to None, paths to strings."""
@@ -60,9 +62,7 @@ class MetricResult:
 
     def to_json(self, path: str | Path) -> Path:
         """Write `to_dict` as JSON (UTF-8, indented, ``null`` for what could not be measured); returns the path."""
-        path = Path(path)
-        path.write_text(json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        return path
+        return write_text(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
     def to_text(self) -> str:
         """The headline and the table as aligned plain text, for terminals and logs."""

@@ -26,7 +26,7 @@ HEAD_BOX_FACTOR = 0.6  # MPII's: makes the diagonal of its head rectangle about 
 
 
 def between_px(skeleton: Skeleton, keypoints_px: np.ndarray, first: str, second: str) -> np.ndarray:
-    """(N,) distances in pixels between two named joints of (N, K, 2); NaN where either is not labelled or they coincide.
+    """(N,) pixels between two named joints of (N, K, 2); NaN where either is not labelled or they coincide.
 
     Raises `SkeletonError` when the skeleton lacks one of them.
     """

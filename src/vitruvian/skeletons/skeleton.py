@@ -72,7 +72,9 @@ class Skeleton:
     @cached_property
     def flip(self) -> np.ndarray:
         """(K,) int64: after a left-right flip, joint k is found where joint ``flip[k]`` was."""
-        return np.array([self.joints.index(_mirrored(j)) for j in self.joints], dtype=np.int64)
+        flip = np.array([self.joints.index(_mirrored(j)) for j in self.joints], dtype=np.int64)
+        flip.setflags(write=False)  # it is cached and shared
+        return flip
 
     def index(self, joint: str) -> int:
         """Index of a joint by name; `SkeletonError` names the skeleton's joints when it has none of that name."""
@@ -100,7 +102,11 @@ class Skeleton:
         lacking = [slice(None)] * out.ndim
         lacking[axis] = index < 0  # type: ignore[call-overload]
         if (index < 0).any():
-            out = out.astype(np.result_type(out.dtype, np.min_scalar_type(missing)), copy=True)
+            dtype = np.result_type(out.dtype, np.min_scalar_type(missing))
+            if out.dtype.kind in "iu" and dtype.kind in "iu":  # no need to widen for a 0, which counts as unsigned
+                held = np.iinfo(out.dtype)
+                dtype = out.dtype if held.min <= missing <= held.max else dtype
+            out = out.astype(dtype)
             out[tuple(lacking)] = missing
         return out
 
@@ -140,9 +146,15 @@ def _mirrored(joint: str) -> str:
 
 
 def edges_by_name(joints: tuple[str, ...], *chains: str) -> tuple[tuple[int, int], ...]:
-    """Edges from chains of joint names: ``"a b c"`` gives a-b and b-c. For writing skeleton files readably."""
+    """Edges from chains of joint names: ``"a b c"`` gives a-b and b-c. For writing skeleton files readably.
+
+    Raises `SkeletonError` for a name that is no joint.
+    """
     edges: list[tuple[int, int]] = []
     for chain in chains:
+        unknown = [j for j in chain.split() if j not in joints]
+        if unknown:
+            raise SkeletonError(f"edge chain '{chain}': no joint '{unknown[0]}'; the joints are {', '.join(joints)}")
         indices = [joints.index(j) for j in chain.split()]
         edges += list(zip(indices[:-1], indices[1:], strict=True))
     return tuple(edges)

@@ -211,7 +211,7 @@ def _thigh(p: _Placed, side: str) -> Part:
     outfit = p.outfit
     outline, paint = _bone(p, start, end, (0.052, 0.034), outfit.skin, outfit.trousers, outfit.leg)
     depth = 0.35 * p.near[f"{side}_hip"] + 0.65 * p.near[f"{side}_knee"] - 0.01 * p.unit
-    return Part(_label(f"{side}_thigh"), depth, outline, tone(outfit.trousers, outfit.edge), paint)
+    return Part(_label(f"{side}_thigh"), depth, outline, tone(paint[0][1], outfit.edge), paint)
 
 
 def _shin(p: _Placed, side: str) -> Part:

@@ -92,8 +92,9 @@ def random_colour(rng: np.random.Generator) -> Colour:
 
 def fill(draw: ImageDraw.ImageDraw, shapes: Iterable[tuple[Polygon, Colour]]) -> None:
     """Fill polygons of the finished picture on a canvas that is `OVERSAMPLING` times as large."""
-    # Pixel x of the picture covers canvas pixels 2x and 2x + 1: its centre is at 2x + 0.5.
-    shift = (OVERSAMPLING - 1) / 2
+    # Pixel x of the picture covers canvas pixels 2x and 2x + 1: its centre is at 2x + 0.5. Pillow cuts off the fraction
+    # of coordinates; another half makes it round them.
+    shift = (OVERSAMPLING - 1) / 2 + 0.5
     for polygon, colour in shapes:
         draw.polygon([(OVERSAMPLING * x + shift, OVERSAMPLING * y + shift) for x, y in polygon], fill=colour)
 
@@ -112,5 +113,5 @@ def label_map(parts: Iterable[Part], size_wh: tuple[int, int]) -> np.ndarray:
     draw = ImageDraw.Draw(canvas)
     for part in parts:
         for polygon in part.silhouette:
-            draw.polygon(polygon, fill=part.label)
+            draw.polygon([(x + 0.5, y + 0.5) for x, y in polygon], fill=part.label)  # rounds, see `fill`
     return np.asarray(canvas)

@@ -136,13 +136,13 @@ def synthetic_records(count: int, seed: int = 0, size_wh: tuple[int, int] = (160
 
 
 def _placed_figure(rng: np.random.Generator, size_wh: tuple[int, int]) -> Figure:
-    """A figure that fills 60-95 % of the picture, or is cut off by its edge with the head or the feet inside."""
+    """A figure that fills 70-97 % of the picture, or is cut off by its edge with the head or the feet inside."""
     body, pose, outfit = Body.sample(rng), Pose.sample(rng), Outfit.sample(rng)
     points = np.stack(list(pose_body(body, pose).points.values()))[:, :2] * (1, -1)
     low, high = points.min(axis=0) - _MARGIN, points.max(axis=0) + _MARGIN
     size = np.array(size_wh, dtype=np.float64)
     cut = rng.random() < 0.12
-    share = rng.uniform(1.05, 1.45) if cut else rng.uniform(0.6, 0.95)
+    share = rng.uniform(1.05, 1.45) if cut else rng.uniform(0.7, 0.97)
     unit = float(share * (size / (high - low)).min())
     extent = unit * (high - low)
     corner = rng.random(2) * (size - extent)

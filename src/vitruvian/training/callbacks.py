@@ -36,12 +36,16 @@ class Ema(WeightAveraging):
 
 
 class SetEpoch(Callback):
-    """Tells the sampler which epoch it draws; Lightning does so only for samplers of its own."""
+    """Tells the data which epoch it is; Lightning does so only for samplers of its own."""
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         sampler = trainer.train_dataloader.sampler  # type: ignore[union-attr]
         if isinstance(sampler, EpochSampler):
             sampler.set_epoch(trainer.current_epoch)
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Progressive resizing: a network is measured at the size it is being trained at.
+        trainer.val_dataloaders.dataset.epoch = trainer.current_epoch  # type: ignore[union-attr]
 
 
 class KeepBest(Callback):

@@ -55,9 +55,7 @@ class LitPose(L.LightningModule):
         return self.network(self.normalise(images))
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
-        height, width = batch["image"].shape[1:3]
-        codec = self.codec if (width, height) == self.codec.size_wh else self.codec.resized((width, height))  # type: ignore[attr-defined]
-        targets = codec.encode_torch(batch["keypoints_px"], batch["visibility"])
+        targets = self._codec_for(batch["image"]).encode_torch(batch["keypoints_px"], batch["visibility"])
         loss = self.loss(self(batch["image"]), targets, **self.loss_options)
         if not torch.isfinite(loss):
             raise FloatingPointError(
@@ -73,7 +71,12 @@ class LitPose(L.LightningModule):
             mirrored = {k: v.float().cpu().numpy() for k, v in self(images.flip(2)).items()}
             back = self.codec.flip(Outputs(mirrored), self.skeleton).arrays
             arrays = {k: (arrays[k] + back[k]) / 2 for k in arrays}
-        return self.codec.decode(Outputs(arrays))
+        return self._codec_for(images).decode(Outputs(arrays))
+
+    def _codec_for(self, images: Tensor) -> Codec:
+        """The codec at the size of these crops, which progressive resizing changes."""
+        height, width = images.shape[1:3]
+        return self.codec if (width, height) == self.codec.size_wh else self.codec.resized((width, height))
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         keypoints, _ = self.predict_flipped(batch["image"], flip=False)

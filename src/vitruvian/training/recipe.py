@@ -145,7 +145,7 @@ def _apply(data: dict, override: str) -> None:
     *parents, last = key.split(".")
     node: Any = data
     for part in parents:
-        node = node[int(part)] if isinstance(node, list) and part.isdigit() else node.setdefault(part, {})
+        node = _entry(node, part, override) if isinstance(node, list) else node.setdefault(part, {})
         if not isinstance(node, dict | list):
             raise RecipeError(f"override '{override}': '{part}' holds a value, not further keys")
     parsed = yaml.safe_load(value)
@@ -155,9 +155,16 @@ def _apply(data: dict, override: str) -> None:
         except ValueError:
             pass
     if isinstance(node, list):
+        _entry(node, last, override)
         node[int(last)] = parsed
     else:
         node[last] = parsed
+
+
+def _entry(items: list, part: str, override: str) -> Any:
+    if not part.isdigit() or int(part) >= len(items):
+        raise RecipeError(f"override '{override}': '{part}' is not an index of a list of {len(items)} entries")
+    return items[int(part)]
 
 
 def _explain(problem: Any) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from ..errors import RecipeError
 from ..formats import read
 from ..models import build_model
 from ..preprocess import Preprocess
+from ..provenance import provenance
 from ..skeletons import get_skeleton
 from ..transforms import RandomGeometry, RandomPhotometry
 from ..types import Record
@@ -31,7 +34,6 @@ from ..weights.checkpoint import load_into, save_checkpoint
 from ..weights.zoo import find_weights
 from .callbacks import AtomicCheckpoint, Ema, KeepBest, SetEpoch
 from .module import LitPose
-from .provenance import provenance
 from .recipe import DataSource, Recipe
 from .sampling import EpochSampler
 
@@ -75,7 +77,7 @@ def build_dataset(recipe: Recipe, sources: Sequence[DataSource], training: bool)
         preprocess,
         geometry,
         photometry,
-        sizes if training else None,
+        sizes,
         recipe.seed,
     )
     return dataset, np.array([repeats[record_index] for record_index, _ in dataset.people])
@@ -140,7 +142,9 @@ def train(recipe: Recipe, resume: bool = False) -> Path:
         raise RecipeError(f"nothing to resume: {checkpoint} does not exist")
     if not resume and checkpoint.is_file():
         raise RecipeError(f"{folder} holds an earlier run; resume it, choose another 'name' or 'out', or remove it")
+    _quiet()
     folder.mkdir(parents=True, exist_ok=True)
+    _keep_earlier_metrics(folder)
     recipe.dump(folder / "recipe.yaml")
     L.seed_everything(recipe.seed, verbose=False)
     rank = int(os.environ.get("LOCAL_RANK", 0))
@@ -165,7 +169,7 @@ def train(recipe: Recipe, resume: bool = False) -> Path:
         total_steps=steps_per_epoch * recipe.epochs,
         steps_per_epoch=steps_per_epoch,
     )
-    trainer = _trainer(recipe, folder, card)
+    trainer = _trainer(recipe, folder, card, log_every=min(10, steps_per_epoch))
     trainer.fit(module, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
     if trainer.is_global_zero:
         save_checkpoint(folder / "last.safetensors", network.state_dict(), card)
@@ -174,7 +178,24 @@ def train(recipe: Recipe, resume: bool = False) -> Path:
     return folder
 
 
-def _trainer(recipe: Recipe, folder: Path, card: Card) -> L.Trainer:
+def _quiet() -> None:
+    """Silence what Lightning says about itself, so that the progress bar and real warnings are left."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (".*log directory.*", ".*logs directory.*", ".*does not have many workers.*", ".*LeafSpec.*"):
+        warnings.filterwarnings("ignore", message)
+
+
+def _keep_earlier_metrics(folder: Path) -> None:
+    """A resumed run writes a new ``metrics.csv``; the stopped part's becomes ``metrics.1.csv``, ``metrics.2.csv``, …"""
+    table = folder / "metrics.csv"
+    if table.is_file():
+        number = 1
+        while (folder / f"metrics.{number}.csv").exists():
+            number += 1
+        table.rename(folder / f"metrics.{number}.csv")
+
+
+def _trainer(recipe: Recipe, folder: Path, card: Card, log_every: int) -> L.Trainer:
     precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.precision]
     if recipe.precision == "16" and not torch.cuda.is_available():
         raise RecipeError("precision 16 needs a GPU; on a CPU use bf16 or 32")
@@ -196,5 +217,5 @@ def _trainer(recipe: Recipe, folder: Path, card: Card) -> L.Trainer:
         use_distributed_sampler=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        log_every_n_steps=10,
+        log_every_n_steps=log_every,
     )

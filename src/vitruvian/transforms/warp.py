@@ -1,8 +1,11 @@
 """The one place where an image is resampled: `warp` an image by an `Affine`, for training and for prediction alike.
 
 Built on Pillow, so that the light core needs no OpenCV. Shrinking is anti-aliased (a triangle filter as wide as the
-shrink for upright crops, a box reduction before the bilinear lookup for rotated ones): plain bilinear lookup, the
-habit of this field, skips most pixels of a large photo and makes the crop depend on sub-pixel noise.
+shrink for upright and mirrored crops, a box reduction before the bilinear lookup for rotated ones): plain bilinear
+lookup, the habit of this field, skips most pixels of a large photo and makes the crop depend on sub-pixel noise.
+
+Only the part of the photo that is seen is handed to Pillow, which would otherwise copy all of a large photo for every
+person in it. Pillow's bilinear lookup cuts fractions off, so rotated crops are half a grey level darker on average.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from PIL import Image
 
 from ..errors import ShapeError
 from ..geometry import Affine
+
+_LARGEST_SHRINK = 64.0
+"""Beyond this many photo pixels per result pixel the photo is averaged over cells first, which bounds the memory."""
 
 
 def warp(
@@ -31,12 +37,12 @@ def warp(
 
     Returns
     -------
-    (height, width, 3) or (height, width) uint8.
+    (height, width, 3) or (height, width) uint8, contiguous and the caller's own.
 
     Raises
     ------
     ShapeError
-        Another dtype or shape, or an empty image.
+        Another dtype or shape, an empty image, or a map without an inverse.
     """
     if (
         image.dtype != np.uint8
@@ -45,13 +51,23 @@ def warp(
         or (image.ndim == 3 and image.shape[2] != 3)
     ):
         raise ShapeError(f"an image must be uint8 (H, W, 3) or (H, W) and not empty, got {image.dtype} {image.shape}")
-    if frame_to_input.is_axis_aligned and not nearest:
+    if nearest:
+        return _warp_general(image, frame_to_input, size_wh, fill, nearest=True)
+    if frame_to_input.is_axis_aligned:
         return _warp_upright(image, frame_to_input, size_wh, fill)
-    return _warp_general(image, frame_to_input, size_wh, fill, nearest)
+    mirrored = Affine.flip_horizontal(size_wh[0]) @ frame_to_input
+    if mirrored.is_axis_aligned:  # a mirrored crop is filtered like a plain one
+        return np.ascontiguousarray(_warp_upright(image, mirrored, size_wh, fill)[:, ::-1])
+    return _warp_general(image, frame_to_input, size_wh, fill, nearest=False)
 
 
 def _warp_upright(image: np.ndarray, frame_to_input: Affine, size_wh: tuple[int, int], fill: int) -> np.ndarray:
     """Scale and shift only: Pillow's separable resampling of a sub-pixel box."""
+    shrink_x, shrink_y = 1 / frame_to_input.matrix[0, 0], 1 / frame_to_input.matrix[1, 1]
+    if max(shrink_x, shrink_y) > _LARGEST_SHRINK:
+        cell_wh = (max(1, int(4 * shrink_x / _LARGEST_SHRINK)), max(1, int(4 * shrink_y / _LARGEST_SHRINK)))
+        image = _cell_means(image, cell_wh, fill)
+        frame_to_input = frame_to_input @ Affine.resize((1, 1), cell_wh)
     width, height = image.shape[1], image.shape[0]
     out = np.full((size_wh[1], size_wh[0], *image.shape[2:]), fill, dtype=np.uint8)
     (sx, _, tx), (_, sy, ty) = frame_to_input.matrix
@@ -65,27 +81,18 @@ def _warp_upright(image: np.ndarray, frame_to_input: Affine, size_wh: tuple[int,
         spans.append((first, last + 1))
     (u0, u1), (v0, v1) = spans
     # The source box of those result pixels, in Pillow's coordinates (edges at integers: ours plus one half).
-    box = (
-        (u0 - 0.5 - tx) / sx + 0.5,
-        (v0 - 0.5 - ty) / sy + 0.5,
-        (u1 - 0.5 - tx) / sx + 0.5,
-        (v1 - 0.5 - ty) / sy + 0.5,
-    )
-    source = Image.fromarray(image)
-    if box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height:
-        # Surround only the region that is read, one filter radius wider than the box, so that a person at the edge of
-        # a large photo does not cost a copy of it.
-        reach_x, reach_y = math.ceil(max(1.0, 1 / sx)) + 1, math.ceil(max(1.0, 1 / sy)) + 1
-        left, top = math.floor(box[0]) - reach_x, math.floor(box[1]) - reach_y
-        right, bottom = math.ceil(box[2]) + reach_x, math.ceil(box[3]) + reach_y
-        region = Image.new(source.mode, (right - left, bottom - top), fill if image.ndim == 2 else (fill,) * 3)
-        inside = (max(left, 0), max(top, 0), min(right, width), min(bottom, height))
-        region.paste(source.crop(inside), (inside[0] - left, inside[1] - top))
-        source = region
-        box = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    x0, x1 = ((u - 0.5 - tx) / sx + 0.5 for u in (u0, u1))
+    y0, y1 = ((v - 0.5 - ty) / sy + 0.5 for v in (v0, v1))
+    # A box inside the photo is read with one filter radius around it. One that reaches beyond gets fill around it.
+    reach_x, reach_y = math.ceil(max(1.0, 1 / sx)) + 1, math.ceil(max(1.0, 1 / sy)) + 1
+    left, top = math.floor(x0) - reach_x, math.floor(y0) - reach_y
+    right, bottom = math.ceil(x1) + reach_x, math.ceil(y1) + reach_y
+    if x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height:
+        left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+    region = Image.fromarray(_region(image, (left, top, right, bottom), fill))
     # Floating-point noise can push the box a hair over the edge, which Pillow refuses.
-    box = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], source.width), min(box[3], source.height))
-    out[v0:v1, u0:u1] = np.asarray(source.resize((u1 - u0, v1 - v0), Image.Resampling.BILINEAR, box=box))
+    box = (max(x0 - left, 0.0), max(y0 - top, 0.0), min(x1 - left, region.width), min(y1 - top, region.height))
+    out[v0:v1, u0:u1] = np.asarray(region.resize((u1 - u0, v1 - v0), Image.Resampling.BILINEAR, box=box))
     return out
 
 
@@ -94,16 +101,50 @@ def _warp_general(
 ) -> np.ndarray:
     """Any affine map: box reduction where the map shrinks, then bilinear (or nearest) lookup."""
     input_to_frame = frame_to_input.inverse()
-    source = Image.fromarray(image)
     shrink = math.sqrt(abs(input_to_frame.determinant))
-    if shrink >= 2 and not nearest:
-        factor = min(int(shrink), image.shape[0], image.shape[1])
+    factor = 1 if nearest else max(1, min(int(shrink), image.shape[0], image.shape[1]))
+    corners = np.array(
+        [[-0.5, -0.5], [size_wh[0] - 0.5, -0.5], [-0.5, size_wh[1] - 0.5], [size_wh[0] - 0.5, size_wh[1] - 0.5]]
+    )
+    seen = input_to_frame.apply(corners)
+    limit = np.array([image.shape[1], image.shape[0]], dtype=np.float64)
+    left, top = np.clip(np.floor(seen.min(axis=0)) - 2 * factor, 0, limit).astype(int)
+    right, bottom = np.clip(np.ceil(seen.max(axis=0)) + 2 * factor, 0, limit).astype(int)
+    if right <= left or bottom <= top:
+        return np.full((size_wh[1], size_wh[0], *image.shape[2:]), fill, dtype=np.uint8)
+    source = Image.fromarray(_region(image, (left, top, right, bottom), fill))
+    input_to_source = Affine.translate(-left, -top) @ input_to_frame
+    if factor >= 2:
         source = source.reduce(factor)
         # Image.reduce keeps a partial last cell, so the map is exactly that of a shrink by the factor.
-        input_to_frame = Affine.resize((factor, factor), (1, 1)) @ input_to_frame
-    linear, shift = input_to_frame.matrix[:, :2], input_to_frame.matrix[:, 2]
+        input_to_source = Affine.resize((factor, factor), (1, 1)) @ input_to_source
+    linear, shift = input_to_source.matrix[:, :2], input_to_source.matrix[:, 2]
     shift = shift + 0.5 - linear @ np.array([0.5, 0.5])  # ours has centres at integers, Pillow's at halves
     data = (linear[0, 0], linear[0, 1], shift[0], linear[1, 0], linear[1, 1], shift[1])
     resample = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
     fillcolor = fill if image.ndim == 2 else (fill,) * 3
-    return np.asarray(source.transform(size_wh, Image.Transform.AFFINE, data, resample, fillcolor=fillcolor))
+    return np.array(source.transform(size_wh, Image.Transform.AFFINE, data, resample, fillcolor=fillcolor))
+
+
+def _region(image: np.ndarray, box: tuple[int, int, int, int], fill: int) -> np.ndarray:
+    """Columns left...right and rows top...bottom of an image, ``fill`` where they lie outside of it."""
+    left, top, right, bottom = box
+    inside = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    if inside.shape[:2] == (bottom - top, right - left):
+        return inside
+    region = np.full((bottom - top, right - left, *image.shape[2:]), fill, dtype=np.uint8)
+    y, x = max(-top, 0), max(-left, 0)
+    region[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return region
+
+
+def _cell_means(image: np.ndarray, cell_wh: tuple[int, int], fill: int) -> np.ndarray:
+    """Means over cells of (w, h) pixels; the last cells hold ``fill`` where they stick out of the image."""
+    width, height = cell_wh
+    sums = np.add.reduceat(image, np.arange(0, image.shape[0], height), axis=0, dtype=np.int64)
+    sums = np.add.reduceat(sums, np.arange(0, image.shape[1], width), axis=1)
+    rows = np.minimum(height, image.shape[0] - np.arange(0, image.shape[0], height))
+    columns = np.minimum(width, image.shape[1] - np.arange(0, image.shape[1], width))
+    missing = float(width * height) - rows[:, None] * columns
+    missing = missing if image.ndim == 2 else missing[..., None]
+    return ((sums + missing * fill) / (width * height) + 0.5).astype(np.uint8)

@@ -56,8 +56,8 @@ def find_weights(name_or_path: str | os.PathLike) -> Path:
             raise WeightsError(f"{path}: weights are {' or '.join(SUFFIXES)} files, got '{path.suffix or path.name}'")
         return path
     nearest = difflib.get_close_matches(text, ["default", *ZOO], n=1)
-    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
     raise WeightsError(
-        f"no model '{text}'{hint or "."} Shipped: {', '.join(sorted(ZOO))} (default: {DEFAULT}). "
+        f"no model '{text}'{hint} Shipped: {', '.join(sorted(ZOO))} (default: {DEFAULT}). "
         f"A path may lead to an {' or a '.join(SUFFIXES)} file or to a training run's folder."
     )

@@ -1,0 +1,27 @@
+"""``python -m benchmarks [NAME...]``: run benchmarks and write their results."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from .common import save
+
+BENCHMARKS = ("install", "predict_speed", "memory", "train_speed", "accuracy")
+
+
+def main(names: list[str]) -> int:
+    """Run the named benchmarks, or all of them."""
+    unknown = set(names) - set(BENCHMARKS)
+    if unknown:
+        print(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    for name in names or BENCHMARKS:
+        print(f"== {name}", flush=True)
+        path = save(name, importlib.import_module(f"benchmarks.{name}").run())
+        print(f"   written: {path}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,79 @@
+"""Images a second of the training loader alone, of the model on fixed tensors, and of both together.
+
+The goal is that augmentation does not starve the model: together >= 0.9 x the slower of the two.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitruvian.models import build_model
+from vitruvian.training import Recipe
+from vitruvian.training.module import LitPose
+from vitruvian.training.run import card_of, loaders
+
+_RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "vitruvian-s.yaml"
+
+
+def run(batches: int = 40) -> dict[str, Any]:
+    """At the final input size of the shipped model's recipe, alternating between the three in slices."""
+    recipe = Recipe.load(_RECIPE, ["input.progressive=[]", "train.0.fraction=[0.04,0.2]", "val=[]"])
+    loader, _ = loaders(recipe)
+    card = card_of(recipe, loader.dataset, {})  # type: ignore[arg-type]
+    network = build_model(card.model, len(card.skeleton), card.codec, **card.options).train()
+    module = LitPose(
+        network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        card.codec, card.skeleton, card.preprocess, recipe.loss.name, recipe.loss.options, recipe.optim, 1000, 100,
+    )  # fmt: skip
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    fixed = next(iter(loader))
+    size = len(fixed["image"])
+
+    def step(batch: dict[str, torch.Tensor]) -> None:
+        targets = card.codec.encode_torch(batch["keypoints_px"], batch["visibility"])
+        with torch.autocast("cpu", torch.bfloat16):
+            arrays = module(batch["image"])
+        module.loss(arrays, targets, **module.loss_options).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optim.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    seconds = {"loader": 0.0, "model": 0.0, "together": 0.0}
+    counted = {"loader": 0, "model": 0, "together": 0}
+    step(fixed)
+    for _ in range(3):
+        for name in seconds:
+            iterator = iter(loader)
+            next(iterator)  # the queue's start is not counted
+            if name == "loader":
+                # The queue fills before the clock starts; only steady work is timed.
+                for _ in range(recipe.workers * 4):
+                    next(iterator)
+            start = time.perf_counter()
+            for i, batch in enumerate(_fixed(fixed) if name == "model" else iterator):
+                if name != "loader":
+                    step(batch)
+                counted[name] += size
+                if i + 1 >= (batches // 3 if name == "loader" else max(3, batches // 6)):
+                    break
+            seconds[name] += time.perf_counter() - start
+            del iterator
+    rates = {name: counted[name] / seconds[name] for name in seconds}
+    slower = min(rates["loader"], rates["model"])
+    return {
+        "recipe": _RECIPE.name,
+        "input_wh": list(recipe.input.size_wh),
+        "batch_size": recipe.batch_size,
+        "workers": recipe.workers,
+        "images_per_second": {k: round(v, 1) for k, v in rates.items()},
+        "together_over_slower": round(rates["together"] / slower, 3),
+    }
+
+
+def _fixed(batch: dict[str, torch.Tensor]) -> Any:
+    while True:
+        yield batch

@@ -1,0 +1,54 @@
+"""The command line, one file a verb. Starting it imports click alone; each verb imports what it needs when it runs.
+
+Exit status: 0 all went well; 1 something failed, and standard error says what (for ``predict``: which images); 2 the
+command was misspelt.
+
+Adding a verb: 1. write ``cli/<verb>.py`` with a click command called ``command``, heavy imports inside; 2. add it to
+`COMMANDS` below; 3. describe it in ``docs/cli.md``. A test holds `COMMANDS` equal to the folder.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..errors import VitruvianError
+from .data import command as data
+from .evaluate import command as evaluate
+from .export import command as export
+from .models import command as models
+from .predict import command as predict
+from .train import command as train
+
+COMMANDS: dict[str, click.Command] = {
+    "predict": predict,
+    "models": models,
+    "data": data,
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+}
+
+
+class _Verbs(click.Group):
+    """Verbs in the order of `COMMANDS`; this package's own errors become one line instead of a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VitruvianError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Verbs, commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="vitruvian")
+def main() -> None:
+    """Human pose estimation: photos in, joints out; train, evaluate, export."""
+
+
+__all__ = ["COMMANDS", "main"]

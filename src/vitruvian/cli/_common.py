@@ -1,0 +1,82 @@
+"""What several verbs share: options, tables, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WIDTH = 120  # columns of tables that are not shown on a terminal
+
+
+def runtime_options(batch: int) -> Callable[[F], F]:
+    """``--backend``, ``--threads``, ``--batch`` and ``--flip``, for verbs that run a model."""
+
+    def add(function: F) -> F:
+        for option in reversed(
+            (
+                click.option("--backend", help="onnxruntime (default), openvino or torch."),
+                click.option("--threads", type=click.IntRange(1), help="CPU threads; by default the runtime's choice."),
+                click.option(
+                    "--batch", type=click.IntRange(1), default=batch, show_default=True, help="People per network call."
+                ),
+                click.option(
+                    "--flip/--no-flip", default=False, help="Average with the mirrored picture: better, twice the time."
+                ),
+            )
+        ):
+            function = option(function)
+        return function
+
+    return add
+
+
+def console(stderr: bool = False) -> Console:
+    """A rich console for tables; made when needed, so that it writes to what standard output is at that moment."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = _WIDTH
+    return made
+
+
+def progress_bar(what: str, total: int, quiet: bool = False) -> tuple[Progress, Callable[[int], None]]:
+    """A progress bar on standard error (use it as a context manager) and a function that takes the number done.
+
+    It is shown for more than one thing, on a terminal, unless ``quiet``.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    err = console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        disable=quiet or total < 2 or not err.is_terminal,
+    )
+    task = bar.add_task(what, total=total)
+    return bar, lambda done: bar.update(task, completed=done)
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 image``, ``2 images``, ``2 people``."""
+    many = {"person": "people", "box": "boxes"}.get(noun, noun + "s")
+    return f"{count:,} {noun if count == 1 else many}"

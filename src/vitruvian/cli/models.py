@@ -1,0 +1,103 @@
+"""``vitruvian models``: the cards of the shipped models, or of any weight file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._common import console
+
+if TYPE_CHECKING:
+    from ..weights.card import Card
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole card, or all of them, as JSON.")
+def command(name: str | None, as_json: bool) -> None:
+    """List the shipped models, or print the card of NAME (a model's name, a weight file, a training run's folder)."""
+    from ..weights.checkpoint import read_card
+    from ..weights.zoo import DEFAULT, ZOO, find_weights
+
+    if name is not None:
+        path = find_weights(name)
+        card = read_card(path)
+        click.echo(json.dumps(_plain(card), indent=2) if as_json else _describe(card, path.stat().st_size))
+        return
+    paths = {known: find_weights(known) for known in ZOO}
+    cards = {known: read_card(path) for known, path in paths.items()}
+    if as_json:
+        click.echo(json.dumps({known: _plain(card) for known, card in cards.items()}, indent=2))
+        return
+    from rich.table import Table
+
+    table = Table("name", "family", "joints", "input", "codec", "size", "measured")
+    for known, card in cards.items():
+        width, height = card.preprocess.size_wh
+        table.add_row(
+            f"{known} (default)" if known == DEFAULT else known,
+            card.model,
+            f"{len(card.skeleton)} ({card.skeleton.name})",
+            f"{width} x {height}",
+            card.codec.kind,
+            f"{paths[known].stat().st_size / 1e6:.1f} MB",
+            _measured(card.metrics[0]) if card.metrics else "-",
+        )
+    console().print(table)
+    click.echo("`vitruvian models NAME` prints a whole card: data and its terms, figures, limits.")
+
+
+def _plain(card: Card) -> dict[str, Any]:
+    return json.loads(card.to_json())
+
+
+def _measured(metric: dict[str, Any]) -> str:
+    """One line: the figure first, then what it was measured on."""
+    value = metric.get("value")
+    figure = f"{value:.3f}" if isinstance(value, int | float) else "-"
+    rest = ", ".join(
+        f"{key} {'yes' if v is True else 'no' if v is False else v}"
+        for key, v in metric.items()
+        if key not in ("metric", "value")
+    )
+    return f"{metric.get('metric', 'figure')} {figure}" + (f" ({rest})" if rest else "")
+
+
+def _describe(card: Card, size_bytes: int) -> str:
+    preprocess = card.preprocess
+    width, height = preprocess.size_wh
+    codec = {k: v for k, v in _plain(card)["codec"].items() if k not in ("kind", "size_wh")}
+    lines = [
+        f"{card.name}: family '{card.model}', {size_bytes / 1e6:.1f} MB",
+        "",
+        f"joints     {len(card.skeleton)}, skeleton '{card.skeleton.name}': {', '.join(card.skeleton.names)}",
+        f"input      {width} x {height} px, {preprocess.colour} uint8, box padded by {preprocess.padding:g}, "
+        f"mean {_numbers(preprocess.mean)}, std {_numbers(preprocess.std)}",
+        f"codec      {card.codec.kind}: {', '.join(f'{k} {v}' for k, v in codec.items())}",
+        f"options    {', '.join(f'{k} {v}' for k, v in card.options.items()) or 'the defaults of the family'}",
+    ]
+    lines += _section("measured", [_measured(metric) for metric in card.metrics])
+    lines += _section("data", [", ".join(f"{k}: {v}" for k, v in source.items()) for source in card.data])
+    lines += _section("made by", [f"{k}: {_short(v)}" for k, v in card.provenance.items()])
+    if card.notes:
+        lines += ["", card.notes]
+    return "\n".join(lines)
+
+
+def _section(title: str, entries: list[str]) -> list[str]:
+    return ["", f"{title}:", *(f"  - {entry}" for entry in entries)] if entries else []
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{v:g}" for v in values)
+
+
+def _short(value: Any) -> str:
+    """A provenance entry on one line; a whole recipe is only for --json."""
+    if not isinstance(value, dict):
+        return str(value)
+    if all(isinstance(v, str | int | float) for v in value.values()):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return f"{len(value)} entries, see --json"

@@ -1,0 +1,242 @@
+"""``vitruvian predict``: photos in, joints drawn and written out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._common import console, plural, progress_bar, runtime_options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..predict import Result
+    from ..types import Poses
+
+FORMATS = ("coco", "openpose", "csv", "parquet")
+"""The names in `formats.RESULT_WRITERS`, written out so that ``--help`` need not import them (a test compares)."""
+
+_LISTED = 12  # written files that are named one by one
+_COLUMNS = 4  # people whose joints fit side by side into the table of a single image
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
+)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(FORMATS),
+    multiple=True,
+    default=("coco",),
+    show_default=True,
+    help="Result file; may be given several times.",
+)
+@click.option("--no-draw", is_flag=True, help="Write no pictures.")
+@click.option(
+    "--boxes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="COCO detections (JSON) with the people's boxes. Without it each whole image is taken for one person.",
+)
+@click.option(
+    "--model", default="default", show_default=True, help="A shipped model's name, a weight file, a run folder."
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=0.3,
+    show_default=True,
+    help="Joints with a lower score are not drawn; the result files have them all.",
+)
+@click.option("--recursive", "-r", is_flag=True, help="Look into folders of folders.")
+@runtime_options(batch=8)
+def command(
+    paths: tuple[str, ...],
+    out: Path,
+    formats: tuple[str, ...],
+    no_draw: bool,
+    boxes: Path | None,
+    model: str,
+    threshold: float,
+    recursive: bool,
+    backend: str | None,
+    threads: int | None,
+    batch: int,
+    flip: bool,
+) -> None:
+    """Find people's joints in PATH..., which may be images, folders and globs.
+
+    Draws each image and writes the result files into --out. An image that cannot be read is named on standard error,
+    the others still get their results, and the exit status is then 1.
+    """
+    from ..data.find import find_images
+    from ..predict import load
+
+    _check_output(out, formats)
+    photos = find_images(list(paths), recursive=recursive)
+    detections = _Detections.none(len(photos)) if boxes is None else _Detections.read(boxes, photos)
+    pictures = [] if no_draw else _picture_paths(photos, out)
+    started = time.perf_counter()
+    done = _Done()
+    bar, advance = progress_bar("predicting", len(photos))
+    with load(model, backend, threads) as predictor, bar:
+        click.echo(f"Model: {predictor.card.name} ({predictor.description})")
+        click.echo(detections.said)
+        results = predictor.stream(photos, detections.boxes, flip=flip, batch=batch, keep_images=not no_draw)
+        for result in results:
+            _take(result, detections, done)
+            if pictures and result.poses is not None:
+                _draw(result, pictures[result.index], threshold, done)
+            advance(result.index + 1)
+    done.written += _write(done.poses, out, formats)
+    _summarise(done, len(photos), threshold, time.perf_counter() - started)
+    if done.failed:
+        sys.exit(1)
+
+
+@dataclass
+class _Done:
+    """What has come out so far."""
+
+    poses: list[Poses] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    written: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Detections:
+    """Boxes and scores by the place of the photo in the list, and what to tell the user about them."""
+
+    boxes: list[np.ndarray] | None
+    scores: list[np.ndarray | None]
+    said: str
+
+    @classmethod
+    def none(cls, count: int) -> _Detections:
+        said = "Boxes: none given (--boxes) and this version has no person detector, so each whole image is one person."
+        return cls(None, [None] * count, said)
+
+    @classmethod
+    def read(cls, file: Path, photos: Sequence[Path]) -> _Detections:
+        """The file's boxes for each photo; those without area inside their image are left out and counted."""
+        import numpy as np
+
+        from ..data.images import image_size
+        from ..errors import FormatError, ImageError
+        from ..formats.coco import detections_of, read_detections
+        from ..geometry import boxes as box_tools
+
+        detections = read_detections(file)
+        boxes: list[np.ndarray] = []
+        scores: list[np.ndarray | None] = []
+        unknown = dropped = 0
+        for photo in photos:
+            entry = detections_of(detections, photo)
+            unknown += entry is None
+            found, score = entry if entry is not None else (np.zeros((0, 4)), np.zeros(0))
+            try:
+                usable = box_tools.area(box_tools.clip(found, image_size(photo))) > 0
+            except ImageError:
+                usable = np.ones(len(found), bool)  # decoding will say what is wrong with it
+            dropped += int((~usable).sum())
+            boxes.append(found[usable])
+            scores.append(score[usable])
+        if unknown == len(photos):
+            some = ", ".join(repr(name) for name in list(detections)[:3])
+            raise FormatError(
+                file, f"mentions none of the {plural(unknown, 'image')}; its image ids are {some or 'none'}"
+            )
+        said = f"Boxes: {plural(sum(map(len, boxes)), 'box')} from {file}"
+        if unknown:
+            said += f"; {plural(unknown, 'image')} not mentioned there, so nobody is looked for"
+        if dropped:
+            said += f"; {plural(dropped, 'box')} without area inside the image left out"
+        return cls(boxes, scores, said + ".")
+
+
+def _check_output(out: Path, formats: Sequence[str]) -> None:
+    """Fail now rather than after the last image."""
+    if "parquet" in formats:
+        from ..extras import need
+
+        need("pyarrow", "tables", "writing Parquet")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.BadParameter(f"'{out}' cannot be made a folder: {error.strerror}", param_hint="--out") from error
+
+
+def _picture_paths(photos: Sequence[Path], out: Path) -> list[Path]:
+    """Where each photo's drawing goes: its name, unless that is one of the photos themselves."""
+    from ..formats.writing import unique_names
+
+    taken = {photo.resolve() for photo in photos}
+    paths = [out / f"{name}.png" for name in unique_names(photos)]
+    return [path.with_stem(f"{path.stem}_pose") if path.resolve() in taken else path for path in paths]
+
+
+def _take(result: Result, detections: _Detections, done: _Done) -> None:
+    if result.poses is None:
+        done.failed.append(str(result.error))
+        click.echo(f"failed: {result.error}", err=True)
+        return
+    scores = detections.scores[result.index]
+    done.poses.append(result.poses if scores is None else replace(result.poses, box_scores=scores))
+
+
+def _draw(result: Result, path: Path, threshold: float, done: _Done) -> None:
+    from ..data.images import write_image
+    from ..draw import draw
+
+    done.written.append(write_image(path, draw(result.image, result.poses, threshold=threshold)))  # type: ignore[arg-type]
+
+
+def _write(poses: list[Poses], out: Path, formats: Sequence[str]) -> list[Path]:
+    from ..formats import RESULT_WRITERS
+
+    if not poses:
+        return []
+    return [path for name in dict.fromkeys(formats) for path in RESULT_WRITERS[name](poses, out)]
+
+
+def _summarise(done: _Done, count: int, threshold: float, seconds: float) -> None:
+    if count == 1 and done.poses and len(done.poses[0]):
+        _print_joints(done.poses[0], threshold)
+    people = sum(map(len, done.poses))
+    click.echo(f"{plural(people, 'person')} in {plural(len(done.poses), 'image')}, {seconds:.1f} s")
+    for path in done.written[:_LISTED]:
+        click.echo(f"wrote {path}")
+    if len(done.written) > _LISTED:
+        click.echo(f"wrote {plural(len(done.written) - _LISTED, 'further file')} beside them")
+    if done.failed:
+        click.echo(f"{len(done.failed)} of {plural(count, 'image')} failed", err=True)
+
+
+def _print_joints(poses: Poses, threshold: float) -> None:
+    """A table with a row a joint; joints under the threshold are dimmed."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = min(len(poses), _COLUMNS)
+    table = Table("joint")
+    for i in range(shown):
+        table.add_column("x, y (px)" if shown == 1 else f"person {i}: x, y", justify="right")
+        table.add_column("score", justify="right")
+    for k, joint in enumerate(poses.skeleton.names):
+        cells = [Text(joint)]
+        for i in range(shown):
+            x, y = poses.keypoints[i, k]
+            style = "" if poses.scores[i, k] >= threshold else "dim"
+            cells += [Text(f"{x:.1f}, {y:.1f}", style), Text(f"{poses.scores[i, k]:.2f}", style)]
+        table.add_row(*cells)
+    console().print(table)
+    if len(poses) > shown:
+        click.echo(f"and {plural(len(poses) - shown, 'further person')} in the result files")

@@ -1,0 +1,170 @@
+"""`evaluate`: predict on annotated images and measure, with the truth's boxes or with a detector's."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .errors import ShapeError, VitruvianError
+from .formats.coco import detections_of
+from .geometry import boxes as box_tools
+from .metrics import METRICS, MetricResult
+from .predict import Predictor, load
+from .types import Person, Poses, Record
+
+PAIRS_ITSELF = ("oks_ap",)
+"""Metrics that find out by themselves who was predicted where; only they can judge a detector's boxes."""
+
+_BOX_MARGIN = 0.15  # of a person without a box: what training takes, see `PoseDataset.box`
+
+
+def evaluate(
+    model: Predictor | str | os.PathLike,
+    records: Sequence[Record],
+    metrics: Sequence[str] = ("pck",),
+    flip: bool = False,
+    batch: int = 16,
+    boxes: str | Mapping[Any, tuple[np.ndarray, np.ndarray]] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, MetricResult]:
+    """Measure a model on annotated images.
+
+    Parameters
+    ----------
+    model : a loaded model, or what `vitruvian.load` takes.
+    records : from `vitruvian.read`; images of one skeleton.
+    metrics : names in `vitruvian.metrics.METRICS`.
+    flip, batch : as in `Predictor.predict`.
+    boxes : None or ``"truth"``: the annotated boxes (the labelled joints' extent grown by 15 % where there is none) of
+        all persons with a labelled joint; or a detector's, ``{image_id: (boxes (N, 4) xyxy, scores (N,))}`` as
+        `formats.coco.read_detections` gives them, for ``"oks_ap"`` alone.
+    progress : called with (images done, images in all).
+
+    Returns
+    -------
+    For each metric its result. Crowd regions and persons without a labelled joint are never predicted; they remain
+    part of the truth for ``"oks_ap"``, where they absorb false alarms.
+
+    Raises
+    ------
+    VitruvianError
+        An unknown metric, a metric that cannot judge detected boxes, no person to evaluate, or a record without an
+        image. An image that cannot be read ends the evaluation: figures over fewer images would not compare.
+    """
+    _check_metrics(metrics, detected=not (boxes is None or isinstance(boxes, str)))
+    if isinstance(boxes, str) and boxes != "truth":
+        raise VitruvianError(
+            f"boxes must be None, 'truth' or a mapping of image ids to boxes and scores, got '{boxes}'"
+        )
+    blind = next((r for r in records if r.image_path is None and "pixels" not in r.extra), None)
+    if blind is not None:
+        raise VitruvianError(f"record {blind.image_id} names no image; read the annotations with their image folder")
+    if isinstance(boxes, Mapping):
+        whole, given = list(records), [_detected(boxes, record) for record in records]
+    else:
+        # Images without anyone to predict add nothing to any figure: no prediction, no person that could be missed.
+        whole = [record for record in records if any(map(counts, record.persons))]
+        given = [(np.stack([truth_box(p) for p in record.persons if counts(p)]), None) for record in whole]
+    if not whole:
+        raise VitruvianError(f"nothing to evaluate: no person with a labelled joint in {len(records)} images")
+    if isinstance(model, Predictor):
+        found = _predict_all(model, whole, given, flip, batch, progress)
+    else:
+        with load(model) as predictor:
+            found = _predict_all(predictor, whole, given, flip, batch, progress)
+    aligned = [replace(record, persons=tuple(filter(counts, record.persons))) for record in whole]
+    return {name: METRICS[name](whole if name in PAIRS_ITSELF else aligned, found) for name in metrics}
+
+
+def counts(person: Person) -> bool:
+    """Whether a person takes part: not a crowd, and at least one joint is labelled."""
+    return not person.is_crowd and bool(person.labelled.any())
+
+
+def truth_box(person: Person) -> np.ndarray:
+    """(4,) the annotated box, or the labelled joints' extent with a margin where there is none."""
+    if person.box_xyxy is not None:
+        return np.asarray(person.box_xyxy, dtype=np.float64)
+    return box_tools.around_points(person.keypoints_px, _BOX_MARGIN)
+
+
+def to_report(
+    results: Mapping[str, MetricResult], predictor: Predictor, *, split: str, boxes: str, flip: bool, images: int
+) -> dict[str, Any]:
+    """The results with what they depend on (model, split, boxes, flip, date, versions), as plain data for JSON."""
+    return {
+        "model": predictor.card.name,
+        "runtime": predictor.description,
+        "split": split,
+        "images": images,
+        "boxes": boxes,
+        "flip": flip,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "metrics": {name: result.to_dict() for name, result in results.items()},
+    }
+
+
+def _check_metrics(metrics: Sequence[str], detected: bool) -> None:
+    if isinstance(metrics, str) or not metrics:
+        raise VitruvianError(f"metrics must be a sequence of names such as ('pck',), got {metrics!r}")
+    for name in metrics:
+        if name not in METRICS:
+            raise VitruvianError(f"unknown metric '{name}'; known: {', '.join(sorted(METRICS))}")
+        if detected and name not in PAIRS_ITSELF:
+            raise VitruvianError(
+                f"'{name}' compares person by person, which needs the truth's boxes; on detected boxes use "
+                f"{' or '.join(PAIRS_ITSELF)}"
+            )
+
+
+def _detected(boxes: Mapping[Any, tuple[np.ndarray, np.ndarray]], record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes and scores of an image, without boxes that have no area; none where the detector found nobody."""
+    entry = boxes.get(record.image_id)
+    if entry is None and record.image_path is not None:
+        entry = detections_of(dict(boxes), record.image_path)
+    found, scores = entry if entry is not None else (np.zeros((0, 4)), np.zeros(0))
+    found, scores = box_tools.as_boxes(found), np.asarray(scores, dtype=np.float64).reshape(-1)
+    if len(found) != len(scores):
+        raise ShapeError(f"image {record.image_id}: got {len(found)} boxes and {len(scores)} scores")
+    seen = found if record.size_wh is None else box_tools.clip(found, record.size_wh)
+    usable = box_tools.area(seen) > 0
+    return found[usable], scores[usable]
+
+
+def _predict_all(
+    predictor: Predictor,
+    records: Sequence[Record],
+    given: Sequence[tuple[np.ndarray, np.ndarray | None]],
+    flip: bool,
+    batch: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[Poses]:
+    found: list[Poses] = []
+    images = (r.extra["pixels"]() if "pixels" in r.extra else r.image_path for r in records)  # see `data.dataset.photo`
+    stream = predictor.stream(images, (boxes for boxes, _ in given), flip=flip, batch=batch)
+    for result, (_, scores) in zip(stream, given, strict=True):
+        if result.error is not None:
+            raise result.error
+        assert result.poses is not None
+        found.append(result.poses if scores is None else replace(result.poses, box_scores=scores))
+        if progress is not None:
+            progress(len(found), len(records))
+    return found
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in ("vitruvian", "numpy", "onnxruntime", "pillow", "faster-coco-eval"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

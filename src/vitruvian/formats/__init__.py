@@ -1,0 +1,120 @@
+"""Annotation files to lists of `Record` and back, and results to files. No image is decoded here.
+
+``read("coco", path)`` gives a `ReadResult`: the records, and a report of what was skipped and why (`reading` states the
+policy). ``write("yolo", records, path)`` is the other direction. A format with fixed joints wants its own skeleton:
+``write("mpii", remap(records, MPII16), path)``.
+
+Adding a format:
+1. write ``formats/<name>.py`` with ``read(path, images=None, *, keep_unlabelled=False, tolerance_px=1.0, ...)`` and
+   ``write(records, path, ...)``: take values out with `fields.Fields`, and let `reading.Reading` find the images and
+   decide who stays;
+2. add it to `FORMATS` below, with the name of a file (or folder) that ``write`` can make;
+3. add ``tests/formats/test_<name>.py``. The conformance suite does round trips and broken files by itself.
+
+Adding a kind of result file: write a function ``(poses, folder) -> files`` and add it to `RESULT_WRITERS`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import FormatError
+from ..types import Poses, Record
+from . import coco, lsp, mpii, openpose, tables, yolo
+from .joints import remap
+from .reading import REASONS, ReadReport, ReadResult, Skip
+
+__all__ = [
+    "FORMATS", "REASONS", "RESULT_WRITERS", "Format", "ReadReport", "ReadResult", "Skip", "read", "remap", "write",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Format:
+    """One annotation format.
+
+    Attributes
+    ----------
+    read, write : the functions of its module.
+    file_name : what ``write`` makes in a folder, by default: a file name, or ``"."`` for the folder itself.
+    skeleton : the name of the skeleton it is bound to, or None where any will do.
+    about : one line for ``vitruvian data``.
+    """
+
+    read: Callable[..., ReadResult]
+    write: Callable[..., Path]
+    file_name: str
+    skeleton: str | None
+    about: str
+
+
+FORMATS: dict[str, Format] = {
+    "coco": Format(
+        coco.read, coco.write, "annotations.json", None, "COCO person keypoints JSON, any joints, with masks"
+    ),
+    "lsp": Format(lsp.read, lsp.write, "joints.mat", "lsp14", "Leeds Sports Pose and its extension, joints.mat"),
+    "mpii": Format(mpii.read, mpii.write, "mpii.json", "mpii16", "MPII Human Pose: official .mat, two JSON lists, .h5"),
+    "openpose": Format(openpose.read, openpose.write, ".", "body25", "OpenPose JSON, one file an image, BODY_25"),
+    "yolo": Format(yolo.read, yolo.write, ".", None, "YOLO-pose text files with a YAML file"),
+}
+
+
+def read(name: str, path: str | os.PathLike, images: str | os.PathLike | None = None, **options: Any) -> ReadResult:
+    """Read annotations: records, and the report of what was skipped.
+
+    Parameters
+    ----------
+    name : a key of `FORMATS`.
+    path : the annotation file or folder.
+    images : the folder of the images; None takes ``images/`` beside the file where it exists.
+    options : those of the format's ``read``, e.g. ``keep_unlabelled=True``.
+
+    Raises
+    ------
+    FormatError
+        An unknown format, or a malformed file: the message names the file, the record and the field.
+    """
+    return _format(name, path).read(path, images, **options)
+
+
+def write(name: str, records: Iterable[Record], path: str | os.PathLike, **options: Any) -> Path:
+    """Write records in a format of `FORMATS`; returns what was written.
+
+    Raises `FormatError` for an unknown format, or records that the format cannot hold.
+    """
+    return _format(name, path).write(records, path, **options)
+
+
+def _format(name: str, path: object) -> Format:
+    if name not in FORMATS:
+        raise FormatError(path, f"unknown format '{name}'; known: {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+# --- results -------------------------------------------------------------------------------------------------------
+
+
+def _write_coco(poses: Sequence[Poses], folder: str | os.PathLike) -> list[Path]:
+    return [coco.write_results(poses, Path(folder) / "keypoints.json")]
+
+
+def _write_csv(poses: Sequence[Poses], folder: str | os.PathLike) -> list[Path]:
+    return [tables.write_csv(poses, Path(folder) / "keypoints.csv")]
+
+
+def _write_parquet(poses: Sequence[Poses], folder: str | os.PathLike) -> list[Path]:
+    return [tables.write_parquet(poses, Path(folder) / "keypoints.parquet")]
+
+
+RESULT_WRITERS: dict[str, Callable[[Sequence[Poses], str | os.PathLike], list[Path]]] = {
+    "coco": _write_coco,
+    "csv": _write_csv,
+    "openpose": openpose.write_poses,
+    "parquet": _write_parquet,
+}
+"""What ``vitruvian predict --format`` can write: each takes the poses of all images and a folder, makes the folder if
+needed, writes each file completely or not at all, and returns the files."""

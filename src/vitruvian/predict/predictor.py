@@ -1,0 +1,345 @@
+"""`Predictor`: photos and boxes in, `Poses` out. One pipeline for one image, a list, and an endless stream.
+
+Photos are decoded once, ahead of time in a background thread; people are cropped into batches that run across photos;
+a batch is decoded in one call, and each joint goes back to its photo through the inverse of the crop's own `Affine`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import repeat
+from pathlib import Path
+from types import TracebackType
+from typing import Any, overload
+
+import numpy as np
+
+from ..data.images import as_image
+from ..errors import ShapeError, VitruvianError
+from ..geometry import Affine
+from ..geometry import boxes as box_tools
+from ..skeletons import Skeleton
+from ..types import Outputs, Poses
+from ..weights.card import Card
+from ..weights.zoo import find_weights
+from .backends import Backend, load_backend
+from .prefetch import prefetch as run_ahead
+
+_MAX_BYTES = 256 * 2**20
+"""Decoded photos that may wait for the network, and again of those that wait for their batch to fill."""
+
+
+def load(name: str | os.PathLike = "default", backend: str | None = None, threads: int | None = None) -> Predictor:
+    """Load a model.
+
+    Parameters
+    ----------
+    name : ``"default"``, a shipped model's name, an ``.onnx`` or ``.safetensors`` file, or a training run's folder.
+    backend : ``"onnxruntime"``, ``"openvino"`` or ``"torch"``; by default ONNX Runtime for ``.onnx`` and torch for
+        ``.safetensors``.
+    threads : CPU threads of the network; None leaves the choice to the backend.
+
+    Raises
+    ------
+    WeightsError
+        No such model, or a file that cannot be read.
+    MissingExtraError
+        The backend's library is not installed.
+    """
+    return Predictor(load_backend(find_weights(name), backend, threads))
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What became of one image of a stream: poses, or the error that kept it from having any.
+
+    Attributes
+    ----------
+    index : position in the stream, from 0.
+    path : the image's file, or None for an array.
+    poses : the people found, or None where ``error`` says why not.
+    error : an image that cannot be decoded, or boxes that do not fit it; else None.
+    image : (H, W, 3) uint8 RGB as decoded, where the stream was asked to keep images.
+    """
+
+    index: int
+    path: Path | None
+    poses: Poses | None = None
+    error: VitruvianError | None = None
+    image: np.ndarray | None = None
+
+
+class Predictor:
+    """A loaded model. Use it as a context manager, or call `close`, to release the runtime's memory early.
+
+    Calls from several threads at a time are fine with the ONNX Runtime backend.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend: Backend | None = backend
+        self.card: Card = backend.card
+        self.description: str = backend.description
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints of the results."""
+        return self.card.skeleton
+
+    @property
+    def backend(self) -> Backend:
+        """The runtime; `VitruvianError` after `close`."""
+        if self._backend is None:
+            raise VitruvianError("this predictor was closed; load the model again")
+        return self._backend
+
+    def __repr__(self) -> str:
+        return f"<Predictor {self.card.name}: {len(self.skeleton)} joints, {self.description}>"
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the backend; closing twice is fine."""
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
+
+    @overload
+    def predict(
+        self, source: list[Any] | tuple[Any, ...], boxes: Any = None, flip: bool = False, batch: int = 8
+    ) -> list[Poses]: ...
+
+    @overload
+    def predict(self, source: Any, boxes: Any = None, flip: bool = False, batch: int = 8) -> Poses: ...
+
+    def predict(self, source: Any, boxes: Any = None, flip: bool = False, batch: int = 8) -> Poses | list[Poses]:
+        """Find joints in one image or in a list of images.
+
+        Parameters
+        ----------
+        source : a path, an (H, W, 3) uint8 RGB array (see `vitruvian.data.as_image` for what else passes), a PIL
+            image, or a list of these.
+        boxes : (N, 4) float, x0, y0, x1, y1 in pixels, one a person; for a list of images a list of such arrays, of
+            the same length. None: the whole image is taken for one person, and the result's ``boxes_from`` says so.
+            An empty array gives an empty result.
+        flip : also look at the mirrored crops and average what the network says: better by about a point, and twice
+            the time.
+        batch : how many people go through the network together.
+
+        Returns
+        -------
+        `Poses`, or a list of them for a list.
+
+        Raises
+        ------
+        ImageError
+            An image that cannot be decoded (`stream` goes on to the next one instead).
+        ShapeError
+            Arrays or boxes of another shape; a box without area or entirely outside of its image, by its number.
+        """
+        many = isinstance(source, list | tuple)
+        sources = list(source) if many else [source]
+        jobs = zip(sources, _boxes_per_image(boxes, len(sources)) if many else [boxes], strict=True)
+        found: list[Poses] = []
+        for result in self._pipeline(jobs, flip, batch, ahead=min(8, len(sources) - 1)):
+            if result.error is not None:
+                raise result.error
+            assert result.poses is not None
+            found.append(result.poses)
+        return found if many else found[0]
+
+    def stream(
+        self,
+        sources: Iterable[Any],
+        boxes: Iterable[Any] | None = None,
+        flip: bool = False,
+        batch: int = 8,
+        prefetch: int = 8,
+        keep_images: bool = False,
+    ) -> Iterator[Result]:
+        """Find joints in any number of images in bounded memory, in order.
+
+        An image that fails gives a `Result` with its error, and the others still get theirs.
+
+        Parameters
+        ----------
+        sources : images as in `predict`; taken from a background thread as they are needed. Arrays are copied, so a
+            camera may reuse its buffer.
+        boxes : for each image what `predict` takes for one; as many as ``sources``.
+        flip, batch : as in `predict`.
+        prefetch : how many decoded images may wait for the network (fewer when they are large); 0 for no thread.
+        keep_images : put the decoded image into the result, for drawing.
+        """
+        pairs = zip(sources, repeat(None) if boxes is None else boxes, strict=boxes is not None)
+        return self._pipeline(pairs, flip, batch, ahead=prefetch, keep_images=keep_images, own_arrays=True)
+
+    def run_crops(self, crops: np.ndarray, flip: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """(B, h, w, 3) uint8 crops in the card's size -> keypoints (B, K, 2) px of the crops, scores (B, K).
+
+        With ``flip`` the arrays of the mirrored crops are averaged with the plain ones before decoding.
+        """
+        codec = self.card.codec
+        outputs = self.backend.run(crops)
+        if flip:
+            mirrored = codec.flip(self.backend.run(np.ascontiguousarray(crops[:, :, ::-1])), self.skeleton)
+            outputs = Outputs({name: (array + mirrored.arrays[name]) / 2 for name, array in outputs.arrays.items()})
+        return codec.decode(outputs)
+
+    def _pipeline(
+        self,
+        jobs: Iterable[tuple[Any, Any]],
+        flip: bool,
+        batch: int,
+        ahead: int,
+        keep_images: bool = False,
+        own_arrays: bool = False,
+    ) -> Iterator[Result]:
+        if batch < 1:
+            raise ShapeError(f"batch must be 1 or more people, got {batch}")
+        self.backend  # noqa: B018  (says at once that the predictor was closed)
+        return self._run(_load_all(jobs, own_arrays), flip, batch, ahead, keep_images)
+
+    def _run(self, loaded: Iterator[_Loaded], flip: bool, batch: int, ahead: int, keep: bool) -> Iterator[Result]:
+        queue = _Batch(self, batch, flip)
+        pending: deque[_Work] = deque()  # images whose results are still to be given out, in order
+        for item in run_ahead(loaded, ahead, lambda item: item.nbytes, _MAX_BYTES):
+            work = _Work(item, len(self.skeleton))
+            pending.append(work)
+            for i, box in enumerate(item.boxes):
+                queue.add(work, i, item.image, box)  # type: ignore[arg-type]
+            if not keep:
+                item.image = None
+            # Images that wait for the batch to fill are bounded too: a long row of images without people must not
+            # pile up behind one that has some.
+            if len(pending) >= 2 * batch or sum(w.item.nbytes for w in pending) > _MAX_BYTES:
+                queue.flush()
+            while pending and pending[0].left == 0:
+                yield pending.popleft().result(self.skeleton)
+            del item, work  # not to be held while the next image is awaited
+        queue.flush()
+        while pending:
+            yield pending.popleft().result(self.skeleton)
+
+
+@dataclass(eq=False)
+class _Loaded:
+    """An image as it comes from the background thread."""
+
+    index: int
+    path: Path | None
+    image: np.ndarray | None = None
+    size_wh: tuple[int, int] = (0, 0)
+    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    boxes_from: str = "given"
+    error: VitruvianError | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return 0 if self.image is None else self.image.nbytes
+
+
+class _Work:
+    """An image on its way through the network: results arrive person by person."""
+
+    def __init__(self, item: _Loaded, joints: int) -> None:
+        self.item, self.left = item, len(item.boxes)
+        self.keypoints = np.empty((self.left, joints, 2), np.float32)
+        self.scores = np.empty((self.left, joints), np.float32)
+
+    def result(self, skeleton: Skeleton) -> Result:
+        item = self.item
+        if item.error is not None:
+            return Result(item.index, item.path, error=item.error)
+        poses = Poses(
+            self.keypoints,
+            self.scores,
+            item.boxes,
+            skeleton,
+            item.size_wh,
+            path=item.path,
+            boxes_from=item.boxes_from,
+        )
+        return Result(item.index, item.path, poses, image=item.image)
+
+
+class _Batch:
+    """Crops gathered from one or more images; runs as soon as it is full."""
+
+    def __init__(self, predictor: Predictor, size: int, flip: bool) -> None:
+        width, height = predictor.card.preprocess.size_wh
+        self._predictor, self._flip = predictor, flip
+        self._crops = np.empty((size, height, width, 3), np.uint8)
+        self._rows: list[tuple[_Work, int, Affine]] = []
+
+    def add(self, work: _Work, person: int, image: np.ndarray, box_xyxy: np.ndarray) -> None:
+        crop, frame_to_input = self._predictor.card.preprocess.crop(image, box_xyxy)
+        self._crops[len(self._rows)] = crop
+        self._rows.append((work, person, frame_to_input))
+        if len(self._rows) == len(self._crops):
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._rows:
+            return
+        keypoints_input, scores = self._predictor.run_crops(self._crops[: len(self._rows)], self._flip)
+        for row, (work, person, frame_to_input) in enumerate(self._rows):
+            work.keypoints[person] = frame_to_input.inverse().apply(keypoints_input[row])
+            work.scores[person] = scores[row]
+            work.left -= 1
+        self._rows.clear()
+
+
+def _load_all(jobs: Iterable[tuple[Any, Any]], own_arrays: bool) -> Iterator[_Loaded]:
+    """Decode images and check their boxes; what is wrong with an image or its boxes travels as a value."""
+    for index, (source, boxes) in enumerate(jobs):
+        path = Path(source) if isinstance(source, str | os.PathLike) else None
+        try:
+            image, path = as_image(source)
+            if own_arrays and image is source:
+                image = image.copy()
+            size_wh = (image.shape[1], image.shape[0])
+            if boxes is None:
+                checked, boxes_from = box_tools.whole_image(size_wh)[None], "whole image"
+            else:
+                checked, boxes_from = _checked_boxes(boxes, size_wh, str(path or f"image {index}")), "given"
+            yield _Loaded(index, path, image, size_wh, checked, boxes_from)
+        except VitruvianError as error:
+            yield _Loaded(index, path, error=error)
+
+
+def _checked_boxes(boxes: Any, size_wh: tuple[int, int], name: str) -> np.ndarray:
+    """(N, 4) boxes, every one with an area inside of the image."""
+    try:
+        checked = box_tools.as_boxes(boxes)
+    except ShapeError as error:
+        raise ShapeError(f"{name}: {error}") from error
+    seen = box_tools.area(box_tools.clip(checked, size_wh))
+    for i in np.flatnonzero(seen <= 0):
+        corners = [round(float(v), 2) for v in checked[i]]
+        if box_tools.area(checked[i]) <= 0:
+            raise ShapeError(f"{name}: box {i} {corners} has no area; a box is x0, y0, x1, y1 with x1 > x0 and y1 > y0")
+        raise ShapeError(
+            f"{name}: box {i} {corners} lies outside of the image, which is {size_wh[0]} x {size_wh[1]} pixels"
+        )
+    return checked
+
+
+def _boxes_per_image(boxes: Any, count: int) -> Iterable[Any]:
+    if boxes is None:
+        return repeat(None, count)
+    if not isinstance(boxes, list | tuple) and not (isinstance(boxes, np.ndarray) and boxes.ndim == 3):
+        raise ShapeError(
+            "for a list of images, boxes must be a list with an (N, 4) array (or None) for each image, "
+            f"got {type(boxes).__name__}"
+        )
+    if len(boxes) != count:
+        raise ShapeError(f"got boxes for {len(boxes)} images, expected one entry for each of {count} images")
+    return boxes

@@ -1,0 +1,278 @@
+"""The pipeline finds painted spots where they were painted, whatever the batching, and fails image by image."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitruvian.data.images import as_image, write_image
+from vitruvian.errors import ImageError, ShapeError, VitruvianError, WeightsError
+from vitruvian.predict import Predictor, load
+from vitruvian.types import Poses
+
+
+def test_joints_come_back_in_photo_pixels(rng, predictor, person):
+    image, boxes, hands = person(rng, 3)
+    poses = predictor.predict(image, boxes)
+    assert isinstance(poses, Poses)
+    np.testing.assert_allclose(poses.keypoints, hands, atol=0.25)
+    assert poses.scores.min() > 0.3
+    np.testing.assert_allclose(poses.boxes, boxes, rtol=1e-6)
+    assert poses.boxes_from == "given"
+    assert poses.size_wh == (image.shape[1], image.shape[0])
+    assert poses.skeleton.names == ("left_hand", "right_hand")
+
+
+def test_flip_test_agrees_with_an_equivariant_network(rng, predictor, finder, person):
+    image, boxes, hands = person(rng, 2)
+    plain = predictor.predict(image, boxes)
+    flipped = predictor.predict(image, boxes, flip=True)
+    np.testing.assert_allclose(flipped.keypoints, plain.keypoints, atol=0.02)
+    np.testing.assert_allclose(flipped.keypoints, hands, atol=0.25)
+    assert finder.batches == [2, 2, 2]  # the flip test is a second look at the same two people
+
+
+def test_flip_test_averages_arrays_before_decoding(rng, predictor, finder):
+    crops = rng.integers(0, 256, (3, 128, 96, 3), dtype=np.uint8)
+    codec, skeleton = predictor.card.codec, predictor.skeleton
+    plain, mirrored = finder.run(crops), codec.flip(finder.run(np.ascontiguousarray(crops[:, :, ::-1])), skeleton)
+    mean = type(plain)({"heatmaps": (plain.arrays["heatmaps"] + mirrored.arrays["heatmaps"]) / 2})
+    for got, expected in zip(predictor.run_crops(crops, flip=True), codec.decode(mean), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_batches_run_across_images_and_change_nothing(rng, predictor, finder, person):
+    scenes = [person(rng, count) for count in (2, 0, 3, 1, 0, 4)]
+    images, boxes = [s[0] for s in scenes], [s[1] for s in scenes]
+    alone = [predictor.predict(image, box) for image, box in zip(images, boxes, strict=True)]
+    finder.batches.clear()
+    together = predictor.predict(images, boxes, batch=4)
+    assert finder.batches == [4, 4, 2]
+    for one, other, (_, _, hands) in zip(alone, together, scenes, strict=True):
+        np.testing.assert_array_equal(one.keypoints, other.keypoints)
+        np.testing.assert_array_equal(one.scores, other.scores)
+        np.testing.assert_allclose(other.keypoints, hands, atol=0.25)
+
+
+def test_without_boxes_the_image_is_one_person(rng, predictor, person):
+    image, _, hands = person(rng)
+    cut = image[10:290, 20:230]
+    poses = predictor.predict(cut)
+    assert poses.boxes_from == "whole image"
+    np.testing.assert_allclose(poses.boxes, [[-0.5, -0.5, 209.5, 279.5]])
+    np.testing.assert_allclose(poses.keypoints[0], hands[0] - [20, 10], atol=0.4)
+
+
+@pytest.mark.parametrize("empty", [[], np.zeros((0, 4)), ()])
+def test_no_boxes_is_no_phantom(rng, predictor, finder, person, empty):
+    poses = predictor.predict(person(rng)[0], empty)
+    assert len(poses) == 0
+    assert poses.keypoints.shape == (0, 2, 2)
+    assert poses.boxes_from == "given"
+    assert finder.batches == []
+
+
+def test_every_kind_of_source(rng, predictor, person, tmp_path):
+    image, boxes, _ = person(rng)
+    path = write_image(tmp_path / "photo.png", image)
+    expected = predictor.predict(image, boxes)
+    for source in (path, str(path), Image.fromarray(image)):
+        np.testing.assert_array_equal(predictor.predict(source, boxes).keypoints, expected.keypoints)
+    assert predictor.predict(path, boxes).path == path
+    assert expected.path is None
+    assert predictor.predict([], []) == []
+    assert isinstance(predictor.predict((path,), None), list)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "words"),
+    [
+        ([[10, 10, 10, 50]], "box 0 .* has no area"),
+        ([[10, 10, 40, 50], [5, 5, 5, 5]], "box 1 .* has no area"),
+        ([[10, 10, 40, 50], [2000, 10, 2100, 90]], "box 1 .* outside of the image, which is 280 x 300"),
+        ([[-90, -90, -1, -1]], "box 0 .* outside"),
+        ([[0, 0, np.nan, 9]], "finite"),
+        ([[50, 50, 20, 20]], "x, y, width, height"),
+        (np.zeros((2, 5)), r"\(N, 4\)"),
+        ("people", r"\(N, 4\)"),
+    ],
+)
+def test_bad_boxes_are_named(rng, predictor, person, boxes, words):
+    with pytest.raises(ShapeError, match=words) as caught:
+        predictor.predict([person(rng)[0]] * 2, [None, boxes])
+    assert "image 1" in str(caught.value)
+
+
+def test_boxes_must_fit_the_list(rng, predictor, person):
+    image, boxes, _ = person(rng)
+    with pytest.raises(ShapeError, match="one entry for each of 2 images"):
+        predictor.predict([image, image], [boxes])
+    with pytest.raises(ShapeError, match="for a list of images"):
+        predictor.predict([image, image], boxes)
+    with pytest.raises(ShapeError, match="batch"):
+        predictor.predict(image, boxes, batch=0)
+
+
+def test_boxes_partly_outside_are_fine(rng, predictor, person):
+    image, boxes, hands = person(rng)
+    box = boxes[0].copy()
+    box[1] = -60.0
+    np.testing.assert_allclose(predictor.predict(image, box).keypoints[0], hands[0], atol=0.6)
+
+
+def test_stream_goes_on_after_bad_images(rng, predictor, person, tmp_path):
+    image, boxes, hands = person(rng)
+    good = write_image(tmp_path / "good.png", image)
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(good.read_bytes()[:200])
+    sources = [good, cut, tmp_path / "none.png", good, np.zeros((4, 4)), good]
+    results = list(predictor.stream(sources, [boxes] * 5 + [[[1, 1, 1, 1]]], batch=2))
+    assert [r.index for r in results] == list(range(6))
+    assert [r.poses is not None for r in results] == [True, False, False, True, False, False]
+    assert [r.path for r in results] == [good, cut, tmp_path / "none.png", good, None, good]
+    for i in (0, 3):
+        np.testing.assert_allclose(results[i].poses.keypoints, hands, atol=0.25)
+        assert results[i].error is None
+    assert isinstance(results[1].error, ImageError)
+    assert "cut.png" in str(results[1].error)
+    assert isinstance(results[2].error, ImageError)
+    assert isinstance(results[4].error, ShapeError)
+    assert "good.png: box 0" in str(results[5].error)
+    with pytest.raises(ImageError, match=r"cut\.png"):
+        predictor.predict(sources[:3])
+
+
+def test_stream_keeps_images_on_request(rng, predictor, person):
+    image, boxes, _ = person(rng)
+    (kept,) = predictor.stream([image], [boxes], keep_images=True)
+    np.testing.assert_array_equal(kept.image, image)
+    (dropped,) = predictor.stream([image], [boxes])
+    assert dropped.image is None
+
+
+def test_stream_of_a_reused_camera_buffer(rng, predictor, person):
+    scenes = [person(rng) for _ in range(6)]
+
+    def camera():
+        frame = np.empty_like(scenes[0][0])
+        for image, _, _ in scenes:
+            frame[...] = image
+            yield frame
+
+    for result, (_, _, hands) in zip(predictor.stream(camera(), [s[1] for s in scenes]), scenes, strict=True):
+        np.testing.assert_allclose(result.poses.keypoints, hands, atol=0.25)
+
+
+def test_stream_reads_only_a_bounded_way_ahead(rng, predictor, person):
+    image, boxes, _ = person(rng)
+    taken = 0
+
+    def source():
+        nonlocal taken
+        while True:  # endless: a stream that gathers it all would never return
+            taken += 1
+            yield image
+
+    results = predictor.stream(source(), repeat(boxes), batch=4, prefetch=3)
+    for seen in range(1, 30):
+        next(results)
+        assert taken <= seen + 4 + 3 + 2
+    results.close()
+    assert not [t for t in threading.enumerate() if t.name == "vitruvian-prefetch"]
+
+
+def test_images_without_people_do_not_pile_up(rng, predictor, person):
+    image, boxes, _ = person(rng)
+    taken = 0
+
+    def source():
+        nonlocal taken
+        while taken < 200:
+            taken += 1
+            yield image
+
+    empty = np.zeros((0, 4))
+    first = next(predictor.stream(source(), [boxes] + [empty] * 199, batch=8, prefetch=2))
+    assert first.index == 0
+    assert taken <= 2 * 8 + 2 + 2
+
+
+def test_few_of_a_thousand_images_are_alive_at_once(finder, monkeypatch, tmp_path):
+    predictor = Predictor(type(finder)(size_wh=(32, 32)))
+    path = write_image(tmp_path / "photo.png", np.zeros((24, 30, 3), np.uint8))
+    alive: set[int] = set()
+    most = 0
+
+    def counted(source):
+        nonlocal most
+        image, path = as_image(source)
+        key = len(alive) and max(alive) + 1
+        alive.add(key)
+        weakref.finalize(image, alive.discard, key)
+        most = max(most, len(alive))
+        return image, path
+
+    monkeypatch.setattr("vitruvian.predict.predictor.as_image", counted)
+    for keep in (False, True):
+        results = predictor.stream((path for _ in range(500)), batch=8, prefetch=6, keep_images=keep)
+        assert sum(r.poses is not None for r in results) == 500
+        assert most <= 6 + 3 + (2 * 8 if keep else 0)
+    assert not alive
+
+
+def test_an_error_of_the_source_itself_is_raised(rng, predictor, person):
+    def source():
+        yield person(rng)[0]
+        raise RuntimeError("camera unplugged")
+
+    with pytest.raises(RuntimeError, match="camera unplugged"):
+        list(predictor.stream(source()))
+    with pytest.raises(ValueError, match="shorter"):
+        list(predictor.stream([person(rng)[0]] * 3, [None]))
+
+
+def test_closing(rng, predictor, finder, person):
+    image = person(rng)[0]
+    with predictor as same:
+        assert same is predictor
+        same.predict(image)
+    assert finder.closed
+    predictor.close()
+    with pytest.raises(VitruvianError, match="closed"):
+        predictor.predict(image)
+    with pytest.raises(VitruvianError, match="closed"):
+        predictor.stream([image])
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
+def test_load_a_file(tiny_model: Path, rng, backend):
+    image = rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    with load(tiny_model, backend=backend, threads=1) as model:
+        poses = model.predict([image] * 3, [[[5, 5, 60, 80], [0, 0, 30, 30]]] * 3, flip=True, batch=4)
+        assert model.card.name == "tiny"
+        assert "1 thread" in model.description
+        assert "tiny" in repr(model)
+    assert [p.keypoints.shape for p in poses] == [(2, 19, 2)] * 3
+    np.testing.assert_allclose(poses[2].keypoints, poses[0].keypoints, atol=0.05)
+    assert all(np.isfinite(p.keypoints).all() for p in poses)
+
+
+def test_load_a_run_folder(tiny_checkpoint, tiny_model, rng):
+    image = rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    with load(tiny_checkpoint, threads=1) as checkpoint, load(str(tiny_model), threads=1) as exported:
+        assert checkpoint.description.startswith("torch")
+        a, b = checkpoint.predict(image), exported.predict(image)
+    np.testing.assert_allclose(a.scores, b.scores, atol=0.02)  # the exported weights are rounded to float16
+
+
+def test_load_says_what_is_wrong(tiny_model):
+    with pytest.raises(WeightsError, match="vitruvian-s"):
+        load("vitruvian-z")
+    with pytest.raises(VitruvianError, match="unknown backend"):
+        load(tiny_model, backend="tensorflow")

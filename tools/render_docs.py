@@ -1,0 +1,125 @@
+"""Write the tables of the docs from ``benchmarks/results``: ``python tools/render_docs.py [--check]``.
+
+A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``; everything between is replaced. With ``--check``
+nothing is written, and the exit status is 1 when a table is out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = ("README.md", "docs/models.md", "docs/training.md")
+
+
+def _load(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
+def _origin(result: dict) -> str:
+    p = result["provenance"]
+    return f"*{p['machine']}; {p['date']}, commit {p['commit']}; `{p['command']}`*"
+
+
+def accuracy() -> str:
+    """Accuracy of the shipped model on held-back people."""
+    result = _load("accuracy")
+    rows = [
+        (r["data"], r["people"], r["metric"], f"{r['value']:.3f}", f"{r['value_flip']:.3f}") for r in result["rows"]
+    ]
+    return _table(("people", "number", "metric", "single pass", "with flip"), rows) + "\n\n" + _origin(result)
+
+
+def per_joint() -> str:
+    """PCK@0.2 for each joint."""
+    result = _load("accuracy")
+    rows = [(r["joint"], r["count"], f"{r['value']:.3f}") for r in result["per_joint"]]
+    return _table(("joint", "labelled", "PCK@0.2, with flip"), rows) + "\n\n" + _origin(result)
+
+
+def speed() -> str:
+    """Milliseconds a person on two threads."""
+    result = _load("predict_speed")
+    rows = [
+        (r["runtime"], r["batch"], r["ms_per_person"], r["gflops"], f"{r['share_of_matrix_product']:.2f}")
+        for r in result["network"]
+    ]
+    header = ("runtime", "batch", "ms per person", "GFLOP/s", "share of a matrix product's rate")
+    end = result["end_to_end"]
+    stages = ", ".join(f"{k} {v}" for k, v in end["milliseconds"].items())
+    return (
+        _table(header, rows)
+        + f"\n\nA {end['photo']} with {end['people']} people, milliseconds: {stages}. "
+        + f"Outside the network: {end['share_outside_network']:.1%}.\n\n"
+        + _origin(result)
+    )
+
+
+def size() -> str:
+    """The installation's size."""
+    result, memory = _load("install"), _load("memory")
+    rows = [
+        ("core in site-packages", f"{result['site_packages_mb']} MB"),
+        ("packages, this one included", result["package_count"]),
+        ("`import vitruvian`", f"{result['import_seconds_median'] * 1000:.0f} ms, without torch"),
+        ("memory growth from image 100 to image 1,000", f"{memory['growth_mb_100_to_end']} MB"),
+    ]
+    return _table(("", "measured"), rows) + "\n\n" + _origin(result)
+
+
+def training_speed() -> str:
+    """Loader, model and both."""
+    result = _load("train_speed")
+    rows = [(k, v) for k, v in result["images_per_second"].items()]
+    return (
+        _table(("", "images per second"), rows)
+        + f"\n\nTogether over the slower: {result['together_over_slower']:.2f}.\n\n"
+        + _origin(result)
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "accuracy": accuracy,
+    "per_joint": per_joint,
+    "size": size,
+    "speed": speed,
+    "training_speed": training_speed,
+}
+
+
+def render(text: str) -> str:
+    """The page with every table written anew."""
+
+    def fill(match: re.Match[str]) -> str:
+        return f"<!-- table:{match[1]} -->\n{TABLES[match[1]]()}\n<!-- /table -->"
+
+    return re.sub(r"<!-- table:(\w+) -->\n.*?<!-- /table -->", fill, text, flags=re.DOTALL)
+
+
+def main(arguments: list[str]) -> int:
+    """Render or check all pages."""
+    stale = []
+    for name in PAGES:
+        page = ROOT / name
+        text = page.read_text(encoding="utf-8")
+        rendered = render(text)
+        if rendered != text:
+            stale.append(name)
+            if "--check" not in arguments:
+                page.write_text(rendered, encoding="utf-8")
+    print(f"{'out of date' if '--check' in arguments else 'written'}: {', '.join(stale) or 'nothing'}")
+    return int("--check" in arguments and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
