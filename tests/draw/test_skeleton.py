@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import vitruvian.draw as draw_module
 from vitruvian.draw import compare, draw, palette
 from vitruvian.draw.skeleton import Figure, figures_of, line_width, paint_figure
 from vitruvian.errors import ImageError, ShapeError, VitruvianError
@@ -250,13 +248,6 @@ def test_a_large_photo_stays_quick():
     drawn = draw(image, poses, boxes=True, names=True)
     assert time.process_time() - start < 5  # about 0.4 s on an idle core; painting the whole image per limb takes 20
     assert drawn.shape == image.shape
-
-
-def test_the_package_is_callable_as_draw():
-    """``vitruvian.draw`` is this package once anything imported it, and the function else; both must draw."""
-    expected = draw(gray_image(), make_poses(LEFT_ARM))
-    assert sys.modules["vitruvian.draw"] is draw_module
-    np.testing.assert_array_equal(draw_module(gray_image(), make_poses(LEFT_ARM)), expected)  # type: ignore[operator]
 
 
 # --- compare -------------------------------------------------------------------------------------------------------

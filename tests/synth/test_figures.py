@@ -65,9 +65,9 @@ def test_from_the_side_only_the_near_half_is_shown(yaw: float, near: str, far: s
 
 def test_an_arm_behind_the_back_is_hidden_and_one_before_the_belly_is_shown(rng: np.random.Generator) -> None:
     across = (20.0, 0.0, 70.0, 95.0)
-    figure = replace(STILL, arms=(across, across))
-    assert shown(draw(rng, figure))["left_wrist"]
-    assert not shown(draw(rng, replace(figure, yaw=180.0)))["left_wrist"]
+    pose = replace(STILL, arms=(across, REST))
+    assert shown(draw(rng, pose))["left_wrist"]
+    assert not shown(draw(rng, replace(pose, yaw=180.0)))["left_wrist"]
 
 
 def test_faces_have_skin_and_backs_of_heads_have_hair(rng: np.random.Generator) -> None:
@@ -91,7 +91,7 @@ def test_neckline_and_opening_are_on_the_front_only(rng: np.random.Generator) ->
 
 
 def test_picture_and_label_map_agree(rng: np.random.Generator) -> None:
-    # A canvas of a colour that no outfit can have after shading would be fragile: two canvases are told apart instead.
+    # What is painted is what hides the canvas: the same on a black and on a white one.
     for _ in range(10):
         figure = make_figure(Body.sample(rng), Pose.sample(rng), Outfit.sample(rng), 150.0, (80.0, 112.0))
         covered = (painted(figure, (0, 0, 0)) == painted(figure, (255, 255, 255))).all(axis=2)

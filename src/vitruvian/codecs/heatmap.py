@@ -194,8 +194,8 @@ def _taylor_offset(flat: np.ndarray, peak_xy: np.ndarray, blur: float) -> np.nda
         kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * blur**2))
         kernel = (kernel / kernel.sum()).astype(np.float32)
         size = 2 * reach + 1
-        patch = sum(kernel[i] * patch[:, i : i + size] for i in range(len(kernel)))
-        patch = sum(kernel[i] * patch[:, :, i : i + size] for i in range(len(kernel)))
+        patch = np.sum([weight * patch[:, i : i + size] for i, weight in enumerate(kernel)], axis=0)
+        patch = np.sum([weight * patch[:, :, i : i + size] for i, weight in enumerate(kernel)], axis=0)
     else:
         patch = _patches(flat, peak_xy, reach, fill=0.0)
     log = np.log(np.maximum(np.asarray(patch, np.float64), 1e-10))

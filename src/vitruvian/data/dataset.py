@@ -6,8 +6,9 @@ epoch is the same whatever the number of workers, and a resumed run sees what an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class SizeSchedule:
 def photo(record: Record) -> np.ndarray:
     """(H, W, 3) uint8 RGB: the picture of a record.
 
-    A record may bring its own pixels instead of a file, as drawn people do: ``extra["pixels"]``, called without arguments.
+    A record may bring its own pixels instead of a file, as drawn people do: ``extra["pixels"]``, called with nothing.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def photo(record: Record) -> np.ndarray:
     if pixels is not None:
         return pixels()
     if record.image_path is None:
-        raise VitruvianError(f"image '{record.image_id}' of {record.source or 'a record'} has neither a file nor pixels")
+        raise VitruvianError(f"image '{record.image_id}' ({record.source or 'a record'}) has neither a file nor pixels")
     return read_image(record.image_path)
 
 
@@ -94,13 +95,13 @@ class PoseDataset:
                     self.people.append((i, _remapped(person, record.skeleton, skeleton)))
         if not self.people:
             raise VitruvianError(
-                f"no person with labelled joints among {len(self.records)} images; is the annotation file the right one?"
+                f"no person with labelled joints among {len(self.records)} images; is it the right annotation file?"
             )
 
     def __len__(self) -> int:
         return len(self.people)
 
-    def preload(self, progress: Callable[[Sequence[int]], Iterator[int]] = iter) -> None:  # type: ignore[assignment]
+    def preload(self, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> None:
         """Decode every photo now (before workers are forked, so that they share the memory)."""
         for i in progress(sorted({i for i, _ in self.people})):
             self.image(i)
@@ -136,7 +137,7 @@ class PoseDataset:
             keypoints, visibility = keypoints[self.skeleton.flip], visibility[self.skeleton.flip]
         return Sample(crop, keypoints.astype(np.float32), visibility, frame_to_input, flipped=flipped)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, np.ndarray]:
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         """A sample as arrays that a loader can stack; ``key`` is an index or (index, epoch)."""
         index, epoch = key if isinstance(key, tuple) else (key, self.epoch)
         sample = self.sample(index, epoch)

@@ -77,7 +77,7 @@ class Fields:
     data : the record; `FormatError` unless it is a mapping.
     """
 
-    def __init__(self, path: object, record: object, data: Any):
+    def __init__(self, path: Any, record: object, data: Any):
         self.path, self.record = path, record
         if not isinstance(data, Mapping):
             raise FormatError(path, f"expected named fields, got {describe(data)}", record=record)

@@ -63,7 +63,7 @@ def read_h5(reading: Reading) -> ReadResult:
             center if scale > 0 else None,
             scale,
             id=int(columns["person"][i]) if "person" in columns else None,
-            **extra,
+            extra=extra,
         )
         row.people.append((f"row {i}", person))
     return finish(reading, list(rows.values()))

@@ -6,8 +6,8 @@ not (issue 7 of that repository), so all labelled joints are read as visible. Te
 
 ``joint_self`` (the converters of convolutional pose machines and hourglasses, e.g. github.com/bearpaw/pytorch-pose,
 miscs/gen_mpii.m): ``img_paths``, ``img_width``, ``img_height``, ``isValidation``, ``joint_self`` [[x, y, v], ...],
-``objpos``, ``scale_provided``, ``annolist_index`` and ``people_index`` from 1. There v is 0 for hidden, 1 for visible, 2
-for outside, and (0, 0) is no label. The neighbours repeated in ``joint_others`` are left to their own entries.
+``objpos``, ``scale_provided``, ``annolist_index`` and ``people_index`` from 1. There v is 0 for hidden, 1 for visible,
+2 for outside, and (0, 0) is no label. The neighbours repeated in ``joint_others`` are left to their own entries.
 """
 
 from __future__ import annotations

@@ -37,10 +37,10 @@ def person_from(
     scale: float | None,
     head_1based: np.ndarray | None = None,
     id: int | None = None,
-    **extra: Any,
+    extra: dict[str, Any] | None = None,
 ) -> Person:
     """A person of 16 joints, centre and head box in MATLAB's pixels, moved to pixels from 0."""
-    box = None
+    extra, box = dict(extra or {}), None
     if scale is not None and scale > 0:
         extra["scale"] = float(scale)
     if center_1based is not None:

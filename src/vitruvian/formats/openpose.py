@@ -1,9 +1,9 @@
 """OpenPose's JSON: one file an image, as its ``--write_json`` makes them (OpenPose's doc/02_output.md).
 
-A file is ``{"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": [x, y, confidence, ...], ...}]}`` and is
-named ``<image>_keypoints.json``. Confidence 0 means that a joint was not found. Files of 25 joints (BODY_25) are read
-as they are, those of 18 (OpenPose's COCO model) into BODY_25, where feet and pelvis then have no label. Hands, faces and
-3D points are passed over.
+A file ``<image>_keypoints.json`` is ``{"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": [x, y,
+confidence, ...], ...}]}``. Confidence 0 means that a joint was not found. Files of 25 joints (BODY_25) are read as they
+are, those of 18 (OpenPose's COCO model) into BODY_25, where feet and pelvis then have no label. Hands, faces and 3D
+points are passed over.
 
 Hidden and visible joints cannot be told apart here. Coordinates must be pixels (``--keypoint_scale 0``, the default).
 """

@@ -5,8 +5,8 @@ the image's. Multiplied back they are the numbers of COCO's files, without any h
 format's converters make them. Visibility is COCO's 0, 1, 2; where there is none, a joint at (0, 0) has no label.
 
 The YAML file has ``path``, ``train``/``val``/``test`` (a folder of images, or a text file that lists them),
-``kpt_shape: [K, 2 or 3]``, ``flip_idx``, ``names`` and perhaps ``kpt_names``. An image ``.../images/x.jpg`` has its labels
-in ``.../labels/x.txt``; an image without that file has no people. Reading it needs PyYAML (the extra ``data``).
+``kpt_shape: [K, 2 or 3]``, ``flip_idx``, ``names`` and perhaps ``kpt_names``. An image ``.../images/x.jpg`` has its
+labels in ``.../labels/x.txt``; an image without that file has no people. Reading needs PyYAML (the extra ``data``).
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def _skeleton(top: Fields, count: int, person_class: int) -> Skeleton:
     if not isinstance(names, list) or len(names) != count or not all(isinstance(n, str) and n for n in names):
         top.fail("kpt_names", f"expected {count} names, got {describe(names)}")
     try:
-        found = skeleton_from_names(names, label=top.path.stem)  # type: ignore[attr-defined]
+        found = skeleton_from_names(names, label=top.path.stem)
     except SkeletonError as error:
         top.fail("kpt_names", str(error), error)
     if "flip_idx" in top and found.flip.tolist() != flip:

@@ -13,6 +13,11 @@ _JOINTS = (
     "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel",
 )  # fmt: skip
 
+_SIGMAS = (
+    0.026, 0.079, 0.079, 0.072, 0.062, 0.079, 0.072, 0.062, 0.107, 0.107, 0.087, 0.089, 0.107, 0.087, 0.089,
+    0.025, 0.025, 0.035, 0.035, 0.068, 0.066, 0.066, 0.092, 0.094, 0.094,
+)  # fmt: skip
+
 BODY25 = Skeleton(
     name="body25",
     joints=_JOINTS,
@@ -30,31 +35,5 @@ BODY25 = Skeleton(
         "right_ankle right_big_toe right_small_toe",
         "right_ankle right_heel",
     ),
-    sigmas=(
-        0.026,
-        0.079,
-        0.079,
-        0.072,
-        0.062,
-        0.079,
-        0.072,
-        0.062,
-        0.107,
-        0.107,
-        0.087,
-        0.089,
-        0.107,
-        0.087,
-        0.089,
-        0.025,
-        0.025,
-        0.035,
-        0.035,
-        0.068,
-        0.066,
-        0.066,
-        0.092,
-        0.094,
-        0.094,
-    ),  # fmt: skip
+    sigmas=_SIGMAS,
 )

@@ -8,6 +8,11 @@ _JOINTS = (
     "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
 )  # fmt: skip
 
+_SIGMAS = (
+    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087,
+    0.089, 0.089,
+)  # fmt: skip
+
 COCO17 = Skeleton(
     name="coco17",
     joints=_JOINTS,
@@ -22,23 +27,5 @@ COCO17 = Skeleton(
         "left_ear left_shoulder",
         "right_ear right_shoulder",
     ),
-    sigmas=(
-        0.026,
-        0.025,
-        0.025,
-        0.035,
-        0.035,
-        0.079,
-        0.079,
-        0.072,
-        0.072,
-        0.062,
-        0.062,
-        0.107,
-        0.107,
-        0.087,
-        0.087,
-        0.089,
-        0.089,
-    ),  # fmt: skip
+    sigmas=_SIGMAS,
 )

@@ -11,6 +11,11 @@ _JOINTS = (
     "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist",
 )  # fmt: skip
 
+_SIGMAS = (
+    0.107, 0.107, 0.087, 0.089, 0.107, 0.087, 0.089, 0.107, 0.079, 0.079, 0.070, 0.079, 0.072, 0.062, 0.079,
+    0.072, 0.062,
+)  # fmt: skip
+
 H36M17 = Skeleton(
     name="h36m17",
     joints=_JOINTS,
@@ -22,23 +27,5 @@ H36M17 = Skeleton(
         "thorax left_shoulder left_elbow left_wrist",
         "thorax right_shoulder right_elbow right_wrist",
     ),
-    sigmas=(
-        0.107,
-        0.107,
-        0.087,
-        0.089,
-        0.107,
-        0.087,
-        0.089,
-        0.107,
-        0.079,
-        0.079,
-        0.070,
-        0.079,
-        0.072,
-        0.062,
-        0.079,
-        0.072,
-        0.062,
-    ),  # fmt: skip
+    sigmas=_SIGMAS,
 )

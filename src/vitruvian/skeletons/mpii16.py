@@ -12,6 +12,11 @@ _JOINTS = (
     "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
 )  # fmt: skip
 
+_SIGMAS = (
+    0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.107, 0.079, 0.079, 0.070, 0.062, 0.072, 0.079, 0.079, 0.072,
+    0.062,
+)  # fmt: skip
+
 MPII16 = Skeleton(
     name="mpii16",
     joints=_JOINTS,
@@ -21,22 +26,5 @@ MPII16 = Skeleton(
         "pelvis thorax neck head_top",
         "right_wrist right_elbow right_shoulder thorax left_shoulder left_elbow left_wrist",
     ),
-    sigmas=(
-        0.089,
-        0.087,
-        0.107,
-        0.107,
-        0.087,
-        0.089,
-        0.107,
-        0.079,
-        0.079,
-        0.070,
-        0.062,
-        0.072,
-        0.079,
-        0.079,
-        0.072,
-        0.062,
-    ),  # fmt: skip
+    sigmas=_SIGMAS,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -156,5 +157,5 @@ def edges_by_name(joints: tuple[str, ...], *chains: str) -> tuple[tuple[int, int
         if unknown:
             raise SkeletonError(f"edge chain '{chain}': no joint '{unknown[0]}'; the joints are {', '.join(joints)}")
         indices = [joints.index(j) for j in chain.split()]
-        edges += list(zip(indices[:-1], indices[1:], strict=True))
+        edges += pairwise(indices)
     return tuple(edges)

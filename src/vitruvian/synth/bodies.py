@@ -227,14 +227,14 @@ def pose_body(body: Body, pose: Pose) -> Stance:
     points["chest"] = points["waist"] + chest[:, 1] * (0.6 * size["trunk"])
     points["neck"] = points["chest"] + chest @ (0.0, size["neck"], 0.008)
     top = size["head"]
-    points["head"] = points["neck"] + head @ (0.0, 0.54 * top, 0.10 * top)
+    points["head"] = points["neck"] + head @ (0.0, 0.56 * top, 0.10 * top)
     radius = 0.36 * top
     for name, direction in (
         ("nose", (0.0, -0.12, 1.12)), ("left_eye", (0.36, 0.16, 0.88)), ("right_eye", (-0.36, 0.16, 0.88)),
         ("left_ear", (0.96, 0.0, -0.08)), ("right_ear", (-0.96, 0.0, -0.08)),
     ):  # fmt: skip
         points[name] = points["head"] + head @ np.array(direction) * radius
-    points["head_top"] = points["head"] + head[:, 1] * (0.46 * top)
+    points["head_top"] = points["head"] + head[:, 1] * (0.44 * top)
     for side, sign in (("left", 1.0), ("right", -1.0)):
         arm, leg = (limbs[0 if side == "left" else 1] for limbs in (pose.arms, pose.legs))
         points.update(_arm(side, sign, size, arm, points["chest"], chest))

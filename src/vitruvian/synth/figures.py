@@ -330,7 +330,7 @@ def _head(p: _Placed) -> Part:
     up = p.direction(frame[:, 1])
     length = math.hypot(*up) / p.unit
     ux, uy = (up[0] / p.unit / length, up[1] / p.unit / length) if length > 1e-6 else (0.0, -1.0)
-    stretch = 1 + 0.38 * length  # the head is longer than wide; seen from above it is not
+    stretch = 1 + 0.30 * length  # the head is longer than wide; seen from above it is not
 
     def lay(x: float, y: float, grow: float = 0.0) -> Point:
         """A point of the unit disc (y down) to pixels."""

@@ -28,9 +28,9 @@ class Ema(WeightAveraging):
             n = int(count)
             rate = 1 - min(decay, (1 + n) / (10 + n))
             if mean[0].is_floating_point():
-                torch._foreach_lerp_(list(mean), list(now), rate)
+                torch._foreach_lerp_(list(mean), list(now), rate)  # type: ignore[attr-defined]
             else:  # batch norm's counters
-                torch._foreach_copy_(list(mean), list(now))
+                torch._foreach_copy_(list(mean), list(now))  # type: ignore[attr-defined]
 
         super().__init__(use_buffers=True, multi_avg_fn=average)
 

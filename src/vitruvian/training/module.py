@@ -59,7 +59,7 @@ class LitPose(L.LightningModule):
         loss = self.loss(self(batch["image"]), targets, **self.loss_options)
         if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"the loss became {loss.item()} at step {self.global_step}; a lower optim.lr or a smaller optim.clip helps"
+                f"the loss became {loss.item()} at step {self.global_step}; a lower optim.lr or optim.clip helps"
             )
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False)
         return loss

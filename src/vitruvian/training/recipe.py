@@ -6,6 +6,7 @@ inherit from each other, and no class of the package takes one: `run.py` reads i
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from pathlib import Path
 from typing import Any, Literal
@@ -82,7 +83,7 @@ class Recipe(_Strict):
     val: tuple[DataSource, ...] = ()
     geometry: dict[str, float] = {}
     photometry: dict[str, float] = {}
-    optim: OptimPart = OptimPart()
+    optim: OptimPart = Field(default_factory=lambda: OptimPart.model_validate({}))
     epochs: int = Field(ge=1)
     batch_size: int = Field(32, ge=1)
     val_every: int = Field(1, ge=1)
@@ -150,10 +151,8 @@ def _apply(data: dict, override: str) -> None:
             raise RecipeError(f"override '{override}': '{part}' holds a value, not further keys")
     parsed = yaml.safe_load(value)
     if isinstance(parsed, str):  # YAML 1.1 takes 1e-4 for text, for want of a decimal point
-        try:
+        with contextlib.suppress(ValueError):
             parsed = float(parsed)
-        except ValueError:
-            pass
     if isinstance(node, list):
         _entry(node, last, override)
         node[int(last)] = parsed

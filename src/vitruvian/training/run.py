@@ -91,13 +91,19 @@ def loaders(recipe: Recipe, rank: int = 0) -> tuple[DataLoader, DataLoader | Non
     dataset, repeats = build_dataset(recipe, recipe.train, training=True)
     dataset.preload(lambda items: track(items, "decoding photos"))
     sampler = EpochSampler(repeats, recipe.seed, recipe.batch_size, rank, recipe.devices)
-    train = DataLoader(dataset, sampler=sampler, drop_last=False, **common)
+    train = DataLoader(
+        dataset,  # type: ignore[arg-type]
+        sampler=sampler,
+        drop_last=False,
+        **common,
+    )
     if not recipe.val:
         return train, None
     held_back, _ = build_dataset(recipe, recipe.val, training=False)
     held_back.preload(lambda items: track(items, "decoding validation photos"))
     return train, DataLoader(
-        held_back, **(common | {"num_workers": 0, "persistent_workers": False, "prefetch_factor": None})
+        held_back,  # type: ignore[arg-type]
+        **(common | {"num_workers": 0, "persistent_workers": False, "prefetch_factor": None}),
     )
 
 
@@ -122,9 +128,9 @@ def card_of(recipe: Recipe, dataset: PoseDataset, provenance: dict[str, Any]) ->
 def train(recipe: Recipe, resume: bool = False) -> Path:
     """Train as a recipe says; returns the run's folder ``<out>/<name>``.
 
-    The folder gets ``recipe.yaml``, ``metrics.csv`` and TensorBoard events, ``last.ckpt`` (everything needed to resume),
-    and after each validation ``last.safetensors`` and, when it is the best so far, ``best.safetensors``: averaged
-    weights with their card. All are written atomically.
+    The folder gets ``recipe.yaml``, ``metrics.csv``, TensorBoard events, ``last.ckpt`` (all that resuming needs), and
+    after each validation ``last.safetensors`` and, when it is the best so far, ``best.safetensors``: averaged weights
+    with their card. All are written atomically.
 
     Parameters
     ----------
@@ -134,7 +140,7 @@ def train(recipe: Recipe, resume: bool = False) -> Path:
     Raises
     ------
     RecipeError
-        A part of the recipe does not fit another, or there is nothing to resume, or a finished run would be overwritten.
+        A part of the recipe does not fit another, there is nothing to resume, or an earlier run would be overwritten.
     """
     folder = Path(recipe.out) / recipe.name
     checkpoint = folder / "last.ckpt"

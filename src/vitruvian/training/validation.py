@@ -10,7 +10,7 @@ from ..metrics.scales import torso_px
 
 
 def validation_pck(dataset: PoseDataset, index: np.ndarray, found_px: np.ndarray) -> float:
-    """PCK of people ``index`` (N,) of a data set, found at ``found_px`` (N, K, 2) in photo pixels; NaN if none counts."""
+    """PCK of people ``index`` (N,) of a data set, found at ``found_px`` (N, K, 2) photo px; NaN if none counts."""
     people = [dataset.people[i][1] for i in index]
     truth_px = np.stack([p.keypoints_px for p in people])
     visible = np.stack([p.labelled for p in people])
