@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..types import Record
 
 
-@click.command()
+@click.command(short_help="Say what is in annotations.")
 @click.argument("format_name", metavar="FORMAT")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(

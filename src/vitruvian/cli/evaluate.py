@@ -10,7 +10,7 @@ import click
 from ._common import plural, progress_bar, runtime_options
 
 
-@click.command()
+@click.command(short_help="Measure a model on annotated images.")
 @click.argument("model")
 @click.argument("format_name", metavar="FORMAT")
 @click.argument("annotations", type=click.Path(path_type=Path))

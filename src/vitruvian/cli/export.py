@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..preprocess import Preprocess
 
 
-@click.command()
+@click.command(short_help="Turn a trained checkpoint into an ONNX file.")
 @click.argument("model")
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path), metavar="OUT.onnx")
 @click.option(

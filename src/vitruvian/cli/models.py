@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..weights.card import Card
 
 
-@click.command()
+@click.command(short_help="List the shipped models, or print a card.")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole card, or all of them, as JSON.")
 def command(name: str | None, as_json: bool) -> None:

@@ -26,7 +26,7 @@ _LISTED = 12  # written files that are named one by one
 _COLUMNS = 4  # people whose joints fit side by side into the table of a single image
 
 
-@click.command()
+@click.command(short_help="Find people's joints in photos.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."

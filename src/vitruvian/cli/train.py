@@ -9,7 +9,7 @@ import click
 _PACKAGED = Path(__file__).resolve().parents[1] / "recipes"
 
 
-@click.command()
+@click.command(short_help="Train a model from a recipe.")
 @click.argument("recipe", required=False)
 @click.option(
     "--set",

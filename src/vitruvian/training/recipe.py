@@ -23,7 +23,8 @@ class _Strict(BaseModel):
 
 class DataSource(_Strict):
     """One annotation file. ``repeat`` counts it several times an epoch; ``fraction`` [a, b) keeps the share of its
-    photos whose hashed name falls into that interval, so that a fixed part can be held back by photo.
+    photos whose hashed name falls into that interval, so that a fixed part can be held back by photo. ``name`` and
+    ``terms`` are for the card of the trained model.
     """
 
     format: str = "coco"
@@ -32,6 +33,8 @@ class DataSource(_Strict):
     repeat: int = Field(1, ge=1)
     fraction: tuple[float, float] = (0.0, 1.0)
     options: dict[str, Any] = {}
+    name: str = ""
+    terms: str = ""
 
 
 class ModelPart(_Strict):

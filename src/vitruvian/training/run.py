@@ -107,12 +107,21 @@ def loaders(recipe: Recipe, rank: int = 0) -> tuple[DataLoader, DataLoader | Non
     )
 
 
+def sources_of(recipe: Recipe) -> tuple[dict[str, Any], ...]:
+    """What a card says of the training data."""
+    return tuple(
+        {
+            "name": source.name or Path(source.path).name or source.format,
+            "terms": source.terms or "not stated",
+            "share_of_photos": list(source.fraction),
+            "repeat": source.repeat,
+        }
+        for source in recipe.train
+    )
+
+
 def card_of(recipe: Recipe, dataset: PoseDataset, provenance: dict[str, Any]) -> Card:
     """The card of a model trained by this recipe."""
-    sources = [
-        {"name": s.path or s.format, "use": "training", "repeat": s.repeat, "fraction": list(s.fraction)}
-        for s in recipe.train
-    ]
     return Card(
         name=recipe.name,
         model=recipe.model.name,
@@ -120,7 +129,7 @@ def card_of(recipe: Recipe, dataset: PoseDataset, provenance: dict[str, Any]) ->
         skeleton=dataset.skeleton,
         preprocess=dataset.preprocess,
         codec=codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)}),
-        data=tuple(sources),
+        data=sources_of(recipe),
         provenance=provenance,
     )
 

@@ -26,7 +26,7 @@ class Card:
     name : what the model is called, e.g. ``"vitruvian-s"``.
     model : the family's name in `MODELS`; ``options`` are its builder's options.
     skeleton, preprocess, codec : see there.
-    data : one entry a source: ``{"name", "use", "terms", "people"}``.
+    data : one entry a source: ``{"name", "terms", ...}``.
     metrics : one entry a measurement: ``{"metric", "value", "split", "boxes", "flip", ...}``.
     provenance : commit, date, command, recipe, versions.
     notes : intended use and known limits, in sentences.
