@@ -4,7 +4,7 @@ Exit status: 0 all went well; 1 something failed, and standard error says what (
 command was misspelt.
 
 Adding a verb: 1. write ``cli/<verb>.py`` with a click command called ``command``, heavy imports inside; 2. add it to
-`COMMANDS` below; 3. describe it in ``docs/cli.md``. A test holds `COMMANDS` equal to the folder.
+`COMMANDS` below; 3. show it in the README. A test holds `COMMANDS` equal to the folder.
 """
 
 from __future__ import annotations

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ._common import plural, progress_bar, runtime_options
+
+if TYPE_CHECKING:
+    from ..metrics import MetricResult
 
 
 @click.command(short_help="Measure a model on annotated images.")
@@ -83,11 +87,21 @@ def command(
         f"flip test: {'yes' if flip else 'no'}"
     )
     for found in measured.values():
-        click.echo(f"\n{found.to_text()}")
+        click.echo(f"\n{found.to_text()}\n{_counts(found)}")
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         click.echo(f"\nwrote {out}")
+
+
+def _counts(found: MetricResult) -> str:
+    """Who and what the figure is about: the metric's own counts, and joints that the model does not have."""
+    numbers = {k: v for k, v in found.details.items() if isinstance(v, int) and not isinstance(v, bool)}
+    parts = [f"{name.replace('_', ' ')}: {value:,}" for name, value in numbers.items()]
+    lacking = found.details.get("joints_lacking")
+    if lacking:
+        parts.append(f"not among the model's joints: {', '.join(lacking)}")
+    return "; ".join(parts)
 
 
 def _split(annotations: Path, limit: int | None) -> str:

@@ -112,8 +112,8 @@ def _write_parquet(poses: Sequence[Poses], folder: str | os.PathLike) -> list[Pa
 
 RESULT_WRITERS: dict[str, Callable[[Sequence[Poses], str | os.PathLike], list[Path]]] = {
     "coco": _write_coco,
-    "csv": _write_csv,
     "openpose": openpose.write_poses,
+    "csv": _write_csv,
     "parquet": _write_parquet,
 }
 """What ``vitruvian predict --format`` can write: each takes the poses of all images and a folder, makes the folder if

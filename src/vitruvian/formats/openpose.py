@@ -67,7 +67,9 @@ def read(
         Not such a file, another number of joints, coordinates that are not pixels, or a folder without such files.
     """
     path = Path(path)
-    files = sorted(path.glob("*" + _ENDING)) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():  # hidden ones are half-written, or other programs' business
+        files = sorted(file for file in path.glob("*" + _ENDING) if not file.name.startswith("."))
     if not files:
         raise FormatError(path, f"has no files *{_ENDING}")
     reading = Reading(

@@ -160,6 +160,8 @@ def _load_yaml(path: Path, skeleton: Skeleton | None) -> _Dataset:
     if not splits:
         top.fail("train", f"is missing, and so are val and test; the fields here are: {', '.join(map(str, top.data))}")
     person_class = _person_class(top)
+    if skeleton is not None and len(skeleton) != shape[0]:
+        top.fail("kpt_shape", f"says {shape[0]} joints, but the skeleton given, '{skeleton.name}', has {len(skeleton)}")
     return _Dataset(splits, skeleton or _skeleton(top, shape[0], person_class), shape[1], person_class)
 
 
@@ -226,9 +228,9 @@ def _entries(path: Path, place: Path, images: Path | None, may_lack_images: bool
         listed = [place.parent / line for line in lines if line]
         return [_Entry(image, _labels_of(image).with_suffix(".txt"), image.stem) for image in listed]
     folder, labels = images or place, _labels_of(place)
-    found = {file.relative_to(labels).with_suffix(""): file for file in sorted(labels.rglob("*.txt"))}
+    found = {file.relative_to(labels).with_suffix(""): file for file in _files(labels, (".txt",))}
     if folder.is_dir():
-        files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in _IMAGE_SUFFIXES]
+        files = _files(folder, _IMAGE_SUFFIXES)
         names = [file.relative_to(folder).with_suffix("") for file in files]
         entries = [_Entry(f, labels / f"{n}.txt", n.as_posix()) for f, n in zip(files, names, strict=True)]
         return entries + [_Entry(folder / f"{n}.*", f, n.as_posix()) for n, f in found.items() if n not in set(names)]
@@ -236,6 +238,12 @@ def _entries(path: Path, place: Path, images: Path | None, may_lack_images: bool
         lacking = "labels or images" if not found else "images, whose sizes are needed"
         raise FormatError(path, f"there is no folder {folder} of {lacking}; give images= or size_of=")
     return [_Entry(folder / f"{n}.jpg", f, n.as_posix(), checked=False) for n, f in found.items()]
+
+
+def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Files of a folder and its subfolders; hidden ones are half-written, or other programs' business."""
+    files = (file for file in folder.rglob("*") if file.suffix.lower() in suffixes)
+    return sorted(file for file in files if not file.name.startswith("."))
 
 
 def _labels_of(image: Path) -> Path:

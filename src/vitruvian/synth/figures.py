@@ -203,7 +203,8 @@ def _forearm(p: _Placed, side: str) -> Part:
     outline, paint = _bone(p, start, end, (0.022, 0.015), outfit.skin, outfit.shirt, outfit.sleeve - 1)
     depth = 0.4 * p.near[f"{side}_elbow"] + 0.6 * p.near[f"{side}_wrist"] + 0.01 * p.unit
     edge = tone(paint[0][1], outfit.edge)
-    return Part(_label(f"{side}_forearm"), depth, hand + outline, edge, hand_paint + paint)
+    rim = [(polygon, tone(outfit.skin, outfit.edge)) for polygon in hand]
+    return Part(_label(f"{side}_forearm"), depth, hand + outline, edge, rim + hand_paint + paint)
 
 
 def _thigh(p: _Placed, side: str) -> Part:
@@ -224,6 +225,7 @@ def _shin(p: _Placed, side: str) -> Part:
     depth = 0.4 * p.near[f"{side}_knee"] + 0.6 * p.near[f"{side}_ankle"]
     # From behind the shoe is farther than the shin, from the front nearer.
     toes_near = p.near[f"{side}_toe"] > p.near[f"{side}_ankle"]
+    shoe_paint = [*((polygon, tone(outfit.shoes, outfit.edge)) for polygon in shoe), *shoe_paint]
     both = paint + shoe_paint if toes_near else shoe_paint + paint
     return Part(_label(f"{side}_shin"), depth, shoe + outline, tone(paint[0][1], outfit.edge), both)
 
@@ -295,27 +297,36 @@ def _torso(p: _Placed) -> Part:
 
 
 def _front(p: _Placed) -> list[tuple[Polygon, Colour]]:
-    """What only the front of a shirt has: the neckline and the opening; stripes down go all the way round."""
+    """What lies on a shirt: bars down both sides, and on its front alone an opening and a neckline."""
     outfit, chest = p.outfit, p.stance.chest
+    out: list[tuple[Polygon, Colour]] = []
 
-    def spot(across: float, share: float, depth: float) -> Point:
+    def spot(share: float, angle_deg: float, inset: float = 0.94) -> Point:
+        """A point on the trunk, at an angle from its front."""
+        _, width, depth = _trunk_at(share)
+        along, across = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
         x, y = between(p.at["waist"], p.at["chest"], (share - 0.4) / 0.6)
-        dx, dy = p.direction(chest[:, 0] * across + chest[:, 2] * depth)
+        sideways = chest[:, 0] * (across * width * (0.8 + 0.2 * p.body.girth))
+        dx, dy = p.direction(inset * (sideways + chest[:, 2] * (along * depth * p.body.girth)))
         return x + dx, y + dy
 
-    def line(across: float, depth: float, radius: float, colour: Colour) -> tuple[Polygon, Colour]:
-        low, high = spot(across, _HEM, depth), spot(across, 0.92, depth)
-        return capsule(low, high, radius * p.unit, radius * p.unit), colour
+    def faces(angle_deg: float) -> bool:
+        _, width, depth = _trunk_at(0.6)
+        normal = chest[:, 0] * (math.sin(math.radians(angle_deg)) / width)
+        normal = normal + chest[:, 2] * (math.cos(math.radians(angle_deg)) / depth)
+        return float(normal[2]) > 0.3 * float(np.linalg.norm(normal))
 
-    facing = float(chest[2, 2])
-    out = []
-    side = 1.0 if facing > 0 else -1.0
-    if outfit.pattern == "bars" and abs(facing) > 0.35:
-        out += [line(across, side * 0.045, 0.008, outfit.second) for across in (-0.055, 0.055)]
-    if facing > 0.2:
-        out.append(line(0.0, 0.058, 0.004, tone(outfit.shirt, 0.6 if sum(outfit.shirt) > 200 else 1.8)))
-        neckline = [spot(-0.036, 1.08, 0.03), spot(0.036, 1.08, 0.03), spot(0.0, 0.86, 0.055)]
-        out.append((neckline, outfit.skin))
+    def line(angle_deg: float, radius: float, colour: Colour) -> None:
+        stops = [spot(share, angle_deg) for share in (_HEM, 0.42, 0.92)]
+        out.extend((capsule(a, b, radius * p.unit, radius * p.unit), colour) for a, b in zip(stops[:-1], stops[1:], strict=True))
+
+    if outfit.pattern == "bars":
+        for angle in (-140, -40, 40, 140):
+            if faces(angle):
+                line(angle, 0.007, outfit.second)
+    if faces(0):
+        line(0, 0.004, tone(outfit.shirt, 0.6 if sum(outfit.shirt) > 200 else 1.8))
+        out.append(([spot(1.06, -60), spot(1.06, 60), spot(0.86, 0)], outfit.skin))
     return out
 
 

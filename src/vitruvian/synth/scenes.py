@@ -52,8 +52,11 @@ def make_scene(seed: int, index: int, size_wh: tuple[int, int]) -> Scene:
 
 def render(seed: int, index: int, size_wh: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8 RGB: the picture that belongs to (seed, index)."""
-    scene = make_scene(seed, index, size_wh)
-    rng = np.random.default_rng((seed, index, 1))
+    return paint(make_scene(seed, index, size_wh), np.random.default_rng((seed, index, 1)))
+
+
+def paint(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: a scene on a background of its own."""
     canvas = _background(rng, scene)
     paint_parts(canvas, [*scene.behind, *scene.figure.parts, *scene.before])
     return _light(rng, np.asarray(canvas.reduce(OVERSAMPLING)))

@@ -102,7 +102,8 @@ def _warp_general(
     """Any affine map: box reduction where the map shrinks, then bilinear (or nearest) lookup."""
     input_to_frame = frame_to_input.inverse()
     shrink = math.sqrt(abs(input_to_frame.determinant))
-    factor = 1 if nearest else max(1, min(int(shrink), image.shape[0], image.shape[1]))
+    # To the nearest whole factor, so that the lookup that follows neither skips nor repeats more than a few pixels.
+    factor = 1 if nearest else max(1, min(round(shrink), image.shape[0], image.shape[1]))
     corners = np.array(
         [[-0.5, -0.5], [size_wh[0] - 0.5, -0.5], [-0.5, size_wh[1] - 0.5], [size_wh[0] - 0.5, size_wh[1] - 0.5]]
     )
