@@ -14,7 +14,7 @@ SOURCE = ROOT / "src" / "vitruvian"
 
 # Each part may import what stands before it, and itself. `docs/architecture.md` says why.
 LAYERS: dict[str, list[str]] = {
-    "L0": ["errors", "extras", "skeletons", "geometry", "types"],
+    "L0": ["errors", "extras", "provenance", "skeletons", "geometry", "types"],
     "L1": [
         "formats",
         "transforms",
@@ -91,7 +91,7 @@ def test_the_reader_of_imports_sees_all_kinds(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("layer", ["L0", "L1"])
 def test_optional_libraries_are_imported_in_functions(layer):
-    """The core has numpy, onnxruntime, pillow, click and rich; the rest goes through `extras.need`, or is for torch code."""
+    """The core has numpy, onnxruntime, pillow, click and rich; the rest goes through `extras.need`."""
     for path in FILES:
         if part_of(path) not in LAYERS[layer] or part_of(path) in ("models", "losses"):
             continue

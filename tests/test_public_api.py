@@ -1,4 +1,4 @@
-"""What users may rely on: the public names with their signatures, what importing costs, and what runs without extras."""
+"""What users may rely on: the public names with their signatures, what importing costs, what runs without extras."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SIGNATURES = {
     "write": "(name: 'str', records: 'Iterable[Record]', path: 'str | os.PathLike', **options: 'Any') -> 'Path'",
 }
 MEMBERS = {
-    "Poses": "box_scores boxes boxes_from ids keypoints masks path person_scores scores select size_wh skeleton to_coco "
-    "to_dataframe to_rows to_skeleton",
+    "Poses": "box_scores boxes boxes_from ids keypoints masks path person_scores scores select size_wh skeleton "
+    "to_coco to_dataframe to_rows to_skeleton",
     "Predictor": "backend card close description predict run_crops skeleton stream",
     "Skeleton": "edges flip from_dict index joints name names sigmas source_of take to_dict",
     "VitruvianError": "",
@@ -140,8 +140,8 @@ class Block:
 sys.meta_path.insert(0, Block())
 """
 _EXTRAS = [
-    "torch", "torchvision", "lightning", "pydantic", "safetensors", "tensorboard", "onnx", "onnxscript", "scipy", "h5py",
-    "yaml", "faster_coco_eval", "pycocotools", "pandas", "pyarrow", "openvino", "psutil", "cv2",
+    "torch", "torchvision", "lightning", "pydantic", "safetensors", "tensorboard", "onnx", "onnxscript", "scipy",
+    "h5py", "yaml", "faster_coco_eval", "pycocotools", "pandas", "pyarrow", "openvino", "psutil", "cv2",
 ]  # fmt: skip
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
 import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +14,7 @@ from .formats.coco import detections_of
 from .geometry import boxes as box_tools
 from .metrics import METRICS, MetricResult
 from .predict import Predictor, load
+from .provenance import provenance
 from .types import Person, Poses, Record
 
 PAIRS_ITSELF = ("oks_ap",)
@@ -98,7 +96,7 @@ def truth_box(person: Person) -> np.ndarray:
 def to_report(
     results: Mapping[str, MetricResult], predictor: Predictor, *, split: str, boxes: str, flip: bool, images: int
 ) -> dict[str, Any]:
-    """The results with what they depend on (model, split, boxes, flip, date, versions), as plain data for JSON."""
+    """The results with what they depend on (model, split, boxes, flip, date, commit, versions), as plain data for JSON."""
     return {
         "model": predictor.card.name,
         "runtime": predictor.description,
@@ -106,8 +104,7 @@ def to_report(
         "images": images,
         "boxes": boxes,
         "flip": flip,
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "versions": {"python": platform.python_version(), **_versions()},
+        **provenance(),
         "metrics": {name: result.to_dict() for name, result in results.items()},
     }
 
@@ -158,13 +155,3 @@ def _predict_all(
         if progress is not None:
             progress(len(found), len(records))
     return found
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in ("vitruvian", "numpy", "onnxruntime", "pillow", "faster-coco-eval"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

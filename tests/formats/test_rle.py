@@ -9,6 +9,9 @@ from pycocotools import mask as reference
 from vitruvian.errors import ShapeError
 from vitruvian.formats import rle
 
+# pycocotools is behind numpy's protocol for copies.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 
 def random_mask(rng: np.random.Generator) -> np.ndarray:
     """Blobs, noise, and the extremes: empty, full, one pixel wide."""
@@ -38,7 +41,7 @@ def test_long_runs_survive_the_string(rng):
 
 
 def test_polygons_equal_the_reference_pixel_by_pixel(rng):
-    for i in range(600):
+    for i in range(300):
         width, height = (int(n) for n in rng.integers(1, 70, 2))
         corners = rng.uniform(-15, 85, (rng.integers(3, 10), 2))
         if i % 3 == 0:

@@ -48,6 +48,8 @@ def test_names_are_stems_until_they_collide():
     assert unique_names([None, Path("1.jpg"), None]) == ["image_000000", "1", "image_000002"]
     assert unique_names([Path("1.jpg"), Path("1.jpg")]) == ["1.jpg__000000", "1.jpg__000001"]
     assert unique_names([]) == []
+    awkward = [Path("1.jpg"), Path("1.jpg"), Path("1.jpg__000000.x")]
+    assert unique_names(awkward) == ["1.jpg__000000_", "1.jpg__000001", "1.jpg__000000"]
 
 
 def test_names_are_unique_and_make_one_file_each_whatever_the_paths(rng):

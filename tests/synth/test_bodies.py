@@ -26,7 +26,9 @@ def test_a_person_at_rest_stands_upright_facing_the_viewer() -> None:
     s = SEGMENTS
     np.testing.assert_allclose(points["left_knee"], (s["hip"], -s["thigh"], 0), atol=1e-12)
     np.testing.assert_allclose(points["right_ankle"], (-s["hip"], -s["thigh"] - s["shin"], 0), atol=1e-12)
-    np.testing.assert_allclose(points["left_wrist"], (s["shoulder"], s["trunk"] - s["upper_arm"] - s["forearm"], 0), atol=1e-12)
+    np.testing.assert_allclose(
+        points["left_wrist"], (s["shoulder"], s["trunk"] - s["upper_arm"] - s["forearm"], 0), atol=1e-12
+    )
     assert points["nose"][2] > points["head"][2] > points["left_ear"][2]
     # All of it is one body height, give or take the shoes.
     height = points["head_top"][1] - points["left_heel"][1]
@@ -85,7 +87,12 @@ def test_exchanging_limbs_and_signs_mirrors_the_body(rng: np.random.Generator) -
 
 
 def test_bones_keep_their_length_in_every_pose(rng: np.random.Generator) -> None:
-    bones = {"upper_arm": ("shoulder", "elbow"), "forearm": ("elbow", "wrist"), "thigh": ("hip", "knee"), "shin": ("knee", "ankle")}
+    bones = {
+        "upper_arm": ("shoulder", "elbow"),
+        "forearm": ("elbow", "wrist"),
+        "thigh": ("hip", "knee"),
+        "shin": ("knee", "ankle"),
+    }
     for _ in range(50):
         body = Body.sample(rng)
         points = pose_body(body, Pose.sample(rng)).points
@@ -108,7 +115,9 @@ def test_ranges_are_anatomical_and_actions_name_known_limbs() -> None:
     for action in ACTIONS.values():
         assert all(leg in LEGS for pair in action.legs for leg in pair)
         assert all(arm in ARMS for pair in action.arms for arm in pair)
-    used = {limb for action in ACTIONS.values() for pairs in (action.legs, action.arms) for pair in pairs for limb in pair}
+    used = {
+        limb for action in ACTIONS.values() for pairs in (action.legs, action.arms) for pair in pairs for limb in pair
+    }
     assert used == ARMS.keys() | LEGS.keys()
 
 

@@ -37,7 +37,9 @@ def shown(figure: Figure) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize(("yaw", "sign"), [(0.0, 1), (35.0, 1), (-35.0, 1), (180.0, -1), (150.0, -1), (-150.0, -1)])
-def test_left_is_on_the_right_of_the_picture_exactly_when_facing_the_viewer(yaw: float, sign: int, rng: np.random.Generator) -> None:
+def test_left_is_on_the_right_of_the_picture_exactly_when_facing_the_viewer(
+    yaw: float, sign: int, rng: np.random.Generator
+) -> None:
     figure = draw(rng, replace(STILL, yaw=yaw))
     for name in ("shoulder", "hip", "knee", "ankle", "elbow", "wrist"):
         assert sign * (joint(figure, f"left_{name}")[0] - joint(figure, f"right_{name}")[0]) > 0, name
@@ -126,6 +128,11 @@ def test_projected_bones_are_never_longer_than_the_bones(rng: np.random.Generato
     body = Body.sample(rng)
     figure = make_figure(body, Pose.sample(rng), Outfit.sample(rng), 150.0, (80.0, 112.0))
     for side in ("left", "right"):
-        for bone, a, b in (("upper_arm", "shoulder", "elbow"), ("forearm", "elbow", "wrist"), ("thigh", "hip", "knee"), ("shin", "knee", "ankle")):
+        for bone, a, b in (
+            ("upper_arm", "shoulder", "elbow"),
+            ("forearm", "elbow", "wrist"),
+            ("thigh", "hip", "knee"),
+            ("shin", "knee", "ankle"),
+        ):
             length = np.linalg.norm(joint(figure, f"{side}_{a}") - joint(figure, f"{side}_{b}"))
             assert length <= 150.0 * body.lengths[bone] + 1e-9

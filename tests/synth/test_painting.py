@@ -42,7 +42,9 @@ def test_tone_stays_a_colour() -> None:
 
 
 @pytest.mark.parametrize("size_wh", [(33, 40), (40, 33)])
-def test_painted_shapes_and_their_labels_have_the_same_centre(size_wh: tuple[int, int], rng: np.random.Generator) -> None:
+def test_painted_shapes_and_their_labels_have_the_same_centre(
+    size_wh: tuple[int, int], rng: np.random.Generator
+) -> None:
     centre = rng.uniform(12, 20, 2)
     disc = ellipse((float(centre[0]), float(centre[1])), (8, 0), (0, 8))
     part = Part(7, 0.0, [disc], (255, 255, 255), [])

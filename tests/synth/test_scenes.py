@@ -35,7 +35,11 @@ def seed(rng: np.random.Generator) -> int:
 def test_the_same_seed_gives_the_same_people_and_pictures(seed: int) -> None:
     first, second = synthetic_records(3, seed), synthetic_records(5, seed)
     for a, b in zip(first, second[:3], strict=True):
-        assert (a.image_id, a.size_wh, a.persons[0].box_xyxy.tolist()) == (b.image_id, b.size_wh, b.persons[0].box_xyxy.tolist())
+        assert (a.image_id, a.size_wh, a.persons[0].box_xyxy.tolist()) == (
+            b.image_id,
+            b.size_wh,
+            b.persons[0].box_xyxy.tolist(),
+        )
         np.testing.assert_array_equal(a.persons[0].keypoints_px, b.persons[0].keypoints_px)
         np.testing.assert_array_equal(a.persons[0].visibility, b.persons[0].visibility)
         np.testing.assert_array_equal(a.extra["pixels"](), b.extra["pixels"]())
@@ -158,11 +162,12 @@ def away(part: Part) -> Part:
 def test_the_figure_is_where_its_mask_says(seed: int) -> None:
     """Without the figure the picture changes inside of the mask and (but for anti-aliased rims) nowhere else."""
     for index in range(5):
-        scene = make_scene(seed, index, (160, 208))
+        scene = replace(make_scene(seed, index, (160, 208)), before=[])
         mask = mask_of(annotate(scene))
         figure = replace(scene.figure, parts=[away(part) for part in scene.figure.parts])
         pictures = [
-            paint(s, np.random.default_rng((seed, index, 1))).astype(int) for s in (scene, replace(scene, figure=figure))
+            paint(s, np.random.default_rng((seed, index, 1))).astype(int)
+            for s in (scene, replace(scene, figure=figure))
         ]
         changed = (pictures[0] != pictures[1]).any(axis=2)
         grown = np.pad(mask, 1)

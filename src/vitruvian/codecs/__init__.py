@@ -45,7 +45,7 @@ class Codec(Protocol):
         ...
 
     def decode(self, outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
-        """`Outputs` of numpy arrays -> keypoints (B, K, 2) float32 px and scores (B, K) float32 in [0, 1]."""
+        """`Outputs` of numpy arrays or torch tensors -> numpy keypoints (B, K, 2) px and scores (B, K) in [0, 1]."""
         ...
 
     def flip(self, outputs: Outputs, skeleton: Skeleton) -> Outputs:

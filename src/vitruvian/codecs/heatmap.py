@@ -124,15 +124,16 @@ class HeatmapCodec:
         return Targets({self.array: maps}, weights)
 
     def decode(self, outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
-        """See `Codec.decode`."""
-        maps = np.asarray(outputs.arrays[self.array], np.float32)
+        """See `Codec.decode`. Of torch tensors only the peaks' surroundings leave their device."""
+        maps = outputs.arrays[self.array]
+        maps = np.asarray(maps, np.float32) if not _is_tensor(maps) else maps.detach().float()
         if maps.ndim != 4:
-            raise ShapeError(f"heatmaps must be (B, K, h, w), got {maps.shape}")
+            raise ShapeError(f"heatmaps must be (B, K, h, w), got {tuple(maps.shape)}")
         batch, joints, height, width = maps.shape
         flat = maps.reshape(batch * joints, height, width)
         if self.activation == "softmax":
             flat = _softmax(flat)
-        index = flat.reshape(len(flat), -1).argmax(axis=1)
+        index = _numpy(flat.reshape(len(flat), -1).argmax(1))
         peak_xy = np.stack([index % width, index // width], axis=1)
         scores = self._scores(flat, peak_xy)
         centre = peak_xy.astype(np.float32)
@@ -143,10 +144,10 @@ class HeatmapCodec:
         keypoints = self.to_input(centre).reshape(batch, joints, 2)
         return keypoints.astype(np.float32), scores.reshape(batch, joints)
 
-    def _scores(self, flat: np.ndarray, peak_xy: np.ndarray) -> np.ndarray:
+    def _scores(self, flat: Any, peak_xy: np.ndarray) -> np.ndarray:
         if self.activation == "linear":
-            height = flat[np.arange(len(flat)), peak_xy[:, 1], peak_xy[:, 0]]
-            return np.clip(height, 0, 1).astype(np.float32)
+            peak = _patches(flat, peak_xy, 0, fill=0.0)[:, 0, 0]
+            return np.clip(peak, 0, 1).astype(np.float32)
         reach = max(1, round(2 * self.sigma))
         patches = _patches(flat, peak_xy, reach, fill=0.0)
         profile = np.exp(-(np.arange(-40, 41) ** 2) / (2 * self.sigma**2))
@@ -158,22 +159,41 @@ class HeatmapCodec:
         return Outputs({self.array: outputs.arrays[self.array][:, skeleton.flip][..., ::-1]})
 
 
-def _softmax(flat: np.ndarray) -> np.ndarray:
+def _is_tensor(array: Any) -> bool:
+    return hasattr(array, "detach")  # without importing torch, which may not be there
+
+
+def _numpy(array: Any) -> np.ndarray:
+    return array.cpu().numpy() if _is_tensor(array) else array
+
+
+def _softmax(flat: Any) -> Any:
     """Over all pixels of each (h, w) map."""
+    if _is_tensor(flat):
+        return flat.flatten(1).softmax(1).reshape(flat.shape)
     exponent = np.exp(flat - flat.max(axis=(1, 2), keepdims=True))
     return exponent / exponent.sum(axis=(1, 2), keepdims=True)
 
 
-def _patches(flat: np.ndarray, centre_xy: np.ndarray, reach: int, fill: float) -> np.ndarray:
-    """(M, 2 reach + 1, 2 reach + 1) windows about whole-pixel centres (M, 2) of maps (M, h, w)."""
-    padded = np.pad(flat, ((0, 0), (reach, reach), (reach, reach)), constant_values=fill)
-    step = np.arange(2 * reach + 1)
+def _patches(flat: Any, centre_xy: np.ndarray, reach: int, fill: float) -> np.ndarray:
+    """(M, 2 reach + 1, 2 reach + 1) windows about whole-pixel centres (M, 2) of maps (M, h, w), numpy or torch."""
+    height, width = flat.shape[1:]
+    step = np.arange(-reach, reach + 1)
     rows = centre_xy[:, 1, None, None] + step[:, None]
     columns = centre_xy[:, 0, None, None] + step[None, :]
-    return padded[np.arange(len(flat))[:, None, None], rows, columns]
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    index = np.clip(rows, 0, height - 1) * width + np.clip(columns, 0, width - 1)
+    index = index.reshape(len(flat), -1)
+    if _is_tensor(flat):
+        import torch
+
+        found = flat.flatten(1).gather(1, torch.from_numpy(index).to(flat.device)).cpu().numpy()
+    else:
+        found = np.take_along_axis(flat.reshape(len(flat), -1), index, axis=1)
+    return np.where(inside, found.reshape(inside.shape), np.float32(fill))
 
 
-def _quarter_offset(flat: np.ndarray, peak_xy: np.ndarray) -> np.ndarray:
+def _quarter_offset(flat: Any, peak_xy: np.ndarray) -> np.ndarray:
     """(M, 2) a quarter pixel towards the higher of the two neighbours on each axis; 0 at the border."""
     patch = _patches(flat, peak_xy, 1, fill=np.nan)
     with np.errstate(invalid="ignore"):
@@ -181,7 +201,7 @@ def _quarter_offset(flat: np.ndarray, peak_xy: np.ndarray) -> np.ndarray:
     return 0.25 * np.nan_to_num(step).astype(np.float32)
 
 
-def _taylor_offset(flat: np.ndarray, peak_xy: np.ndarray, blur: float) -> np.ndarray:
+def _taylor_offset(flat: Any, peak_xy: np.ndarray, blur: float) -> np.ndarray:
     """(M, 2) sub-pixel offset of the maximum of log(map), to second order about the peak; 0 at the border.
 
     Only the 5 x 5 neighbourhood of the peak (wider by the blur) is smoothed: an order of magnitude quicker than

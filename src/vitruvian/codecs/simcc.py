@@ -95,7 +95,8 @@ class SimccCodec:
         """See `Codec.decode`."""
         keypoints, masses = [], []
         for name in ("simcc_x", "simcc_y"):
-            logits = np.asarray(outputs.arrays[name], np.float32)
+            logits = outputs.arrays[name]
+            logits = np.asarray(logits.detach().float().cpu() if hasattr(logits, "detach") else logits, np.float32)
             if logits.ndim != 3:
                 raise ShapeError(f"{name} must be (B, K, bins), got {logits.shape}")
             exponent = np.exp(logits - logits.max(-1, keepdims=True))

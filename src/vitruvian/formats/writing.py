@@ -93,4 +93,7 @@ def unique_names(paths: Sequence[Path | None]) -> list[str]:
         waiting = [i for i in waiting if not names[i]]
     for i in waiting:
         names[i] = f"{spelled(i, 2)}__{i:06d}"
+        while names[i] in taken:
+            names[i] += "_"
+        taken.add(names[i])
     return names

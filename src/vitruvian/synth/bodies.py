@@ -106,7 +106,11 @@ ACTIONS: dict[str, Action] = {
     "lunging": Action(0.06, (("lunge_front", "lunge_back"),), _ANY_ARMS, (-3, 15), (-5, 15)),
     "kicking": Action(0.05, (("kick", "straight"), ("kick_side", "relaxed"), ("knee_up", "straight")), _ANY_ARMS),
     "bowing": Action(
-        0.02, (("straight", "straight"), ("apart", "apart")), (("forward", "forward"), ("out", "out")), (25, 60), (10, 35)
+        0.02,
+        (("straight", "straight"), ("apart", "apart")),
+        (("forward", "forward"), ("out", "out")),
+        (25, 60),
+        (10, 35),
     ),
 }
 

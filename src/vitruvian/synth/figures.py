@@ -129,7 +129,10 @@ class _Placed:
 def make_figure(body: Body, pose: Pose, outfit: Outfit, unit_px: float, pelvis_px: Point) -> Figure:
     """Dress a posed body of ``unit_px`` pixels height and put its pelvis at a pixel."""
     stance = pose_body(body, pose)
-    at = {n: (pelvis_px[0] + unit_px * float(p[0]), pelvis_px[1] - unit_px * float(p[1])) for n, p in stance.points.items()}
+    at = {
+        n: (pelvis_px[0] + unit_px * float(p[0]), pelvis_px[1] - unit_px * float(p[1]))
+        for n, p in stance.points.items()
+    }
     near = {name: unit_px * float(point[2]) for name, point in stance.points.items()}
     placed = _Placed(at, near, unit_px, stance, body, outfit)
     parts = [_neck(placed), _torso(placed), _head(placed)]
@@ -318,7 +321,10 @@ def _front(p: _Placed) -> list[tuple[Polygon, Colour]]:
 
     def line(angle_deg: float, radius: float, colour: Colour) -> None:
         stops = [spot(share, angle_deg) for share in (_HEM, 0.42, 0.92)]
-        out.extend((capsule(a, b, radius * p.unit, radius * p.unit), colour) for a, b in zip(stops[:-1], stops[1:], strict=True))
+        out.extend(
+            (capsule(a, b, radius * p.unit, radius * p.unit), colour)
+            for a, b in zip(stops[:-1], stops[1:], strict=True)
+        )
 
     if outfit.pattern == "bars":
         for angle in (-140, -40, 40, 140):
@@ -373,7 +379,9 @@ def _head(p: _Placed) -> Part:
         paint.append((capsule(corners[0], corners[1], 0.06 * radius, 0.06 * radius), (150, 60, 60)))
     for name in ("left_eye", "right_eye"):
         if not turned[VITRUVIAN19.index(name)]:
-            white = ellipse(p.at[name], (-0.20 * radius * uy, 0.20 * radius * ux), (0.13 * radius * ux, 0.13 * radius * uy))
+            white = ellipse(
+                p.at[name], (-0.20 * radius * uy, 0.20 * radius * ux), (0.13 * radius * ux, 0.13 * radius * uy)
+            )
             paint.append((white, (245, 245, 245)))
             paint.append((capsule(p.at[name], p.at[name], 0.10 * radius, 0.10 * radius), (25, 20, 20)))
     return Part(_label("head"), p.near["head"] + 0.05 * p.unit, silhouette, tone(outfit.hair, outfit.edge), paint)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..errors import ShapeError, VitruvianError
-from ..geometry import boxes
+from ..formats import rle
 from ..skeletons import VITRUVIAN19
 from ..types import Person, Record
 from .bodies import Body, Pose, pose_body
@@ -86,7 +86,7 @@ def annotate(scene: Scene) -> Person:
         visibility=visibility,
         box_xyxy=box,
         area_px=float(mask.sum()),
-        segmentation=_rle(mask),
+        segmentation=rle.encode(mask),
         extra={
             "action": scene.figure.pose.action,
             "yaw_deg": scene.figure.pose.yaw,
@@ -250,11 +250,3 @@ def _light(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
         grain = rng.integers(0, strength + 1, picture.shape, dtype=np.uint8)
         lit = np.maximum(lit + grain, strength // 2) - strength // 2
     return np.minimum(lit, 255).astype(np.uint8)
-
-
-def _rle(mask: np.ndarray) -> dict:
-    """COCO's uncompressed run lengths: column by column, starting with the zeros."""
-    flat = np.concatenate([[0], mask.T.reshape(-1).astype(np.int8), [2]])
-    starts = np.flatnonzero(np.diff(flat))
-    counts = np.diff(np.concatenate([[0], starts])).tolist()
-    return {"size": [int(mask.shape[0]), int(mask.shape[1])], "counts": counts}

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, RichProgressBar, WeightAveraging
 
 from ..weights.card import Card
 from ..weights.checkpoint import save_checkpoint
@@ -33,6 +33,15 @@ class Ema(WeightAveraging):
                 torch._foreach_copy_(list(mean), list(now))  # type: ignore[attr-defined]
 
         super().__init__(use_buffers=True, multi_avg_fn=average)
+
+
+class Progress(RichProgressBar):
+    """Lightning's bar without the logger's version number."""
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
 
 
 class SetEpoch(Callback):

@@ -14,7 +14,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.progress import track
 from torch.utils.data import DataLoader
@@ -32,7 +32,7 @@ from ..types import Record
 from ..weights.card import Card
 from ..weights.checkpoint import load_into, save_checkpoint
 from ..weights.zoo import find_weights
-from .callbacks import AtomicCheckpoint, Ema, KeepBest, SetEpoch
+from .callbacks import AtomicCheckpoint, Ema, KeepBest, Progress, SetEpoch
 from .module import LitPose
 from .recipe import DataSource, Recipe
 from .sampling import EpochSampler
@@ -158,11 +158,12 @@ def train(recipe: Recipe, resume: bool = False) -> Path:
     if not resume and checkpoint.is_file():
         raise RecipeError(f"{folder} holds an earlier run; resume it, choose another 'name' or 'out', or remove it")
     _quiet()
-    folder.mkdir(parents=True, exist_ok=True)
-    _keep_earlier_metrics(folder)
-    recipe.dump(folder / "recipe.yaml")
+    rank = int(os.environ.get("LOCAL_RANK", 0))  # with several devices, Lightning starts this program once for each
+    if rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        _keep_earlier_metrics(folder)
+        recipe.dump(folder / "recipe.yaml")
     L.seed_everything(recipe.seed, verbose=False)
-    rank = int(os.environ.get("LOCAL_RANK", 0))
     train_loader, val_loader = loaders(recipe, rank)
     dataset = train_loader.dataset
     assert isinstance(dataset, PoseDataset)
@@ -217,7 +218,7 @@ def _trainer(recipe: Recipe, folder: Path, card: Card, log_every: int) -> L.Trai
     callbacks: list[Callback] = [SetEpoch()]
     if recipe.optim.ema is not None:
         callbacks.append(Ema(recipe.optim.ema))
-    callbacks += [KeepBest(folder, card), AtomicCheckpoint(folder / "last.ckpt"), RichProgressBar(leave=True)]
+    callbacks += [KeepBest(folder, card), AtomicCheckpoint(folder / "last.ckpt"), Progress(leave=True)]
     return L.Trainer(
         max_epochs=recipe.epochs,
         accelerator="auto",

@@ -1,8 +1,8 @@
 """The one place where an image is resampled: `warp` an image by an `Affine`, for training and for prediction alike.
 
 Built on Pillow, so that the light core needs no OpenCV. Shrinking is anti-aliased (a triangle filter as wide as the
-shrink for upright and mirrored crops, a box reduction before the bilinear lookup for rotated ones): plain bilinear
-lookup, the habit of this field, skips most pixels of a large photo and makes the crop depend on sub-pixel noise.
+shrink for upright and mirrored crops, a resize before the bilinear lookup for rotated ones): plain bilinear lookup,
+the habit of this field, skips most pixels of a large photo and makes the crop depend on sub-pixel noise.
 
 Only the part of the photo that is seen is handed to Pillow, which would otherwise copy all of a large photo for every
 person in it. Pillow's bilinear lookup cuts fractions off, so rotated crops are half a grey level darker on average.
@@ -17,6 +17,9 @@ from PIL import Image
 
 from ..errors import ShapeError
 from ..geometry import Affine
+
+_SMALLEST_SHRINK = 1.25
+"""Below this many photo pixels per result pixel a bilinear lookup skips next to nothing."""
 
 _LARGEST_SHRINK = 64.0
 """Beyond this many photo pixels per result pixel the photo is averaged over cells first, which bounds the memory."""
@@ -99,26 +102,23 @@ def _warp_upright(image: np.ndarray, frame_to_input: Affine, size_wh: tuple[int,
 def _warp_general(
     image: np.ndarray, frame_to_input: Affine, size_wh: tuple[int, int], fill: int, nearest: bool
 ) -> np.ndarray:
-    """Any affine map: box reduction where the map shrinks, then bilinear (or nearest) lookup."""
+    """Any affine map: brought to about the result's scale where it shrinks, then bilinear (or nearest) lookup."""
     input_to_frame = frame_to_input.inverse()
     shrink = math.sqrt(abs(input_to_frame.determinant))
-    # To the nearest whole factor, so that the lookup that follows neither skips nor repeats more than a few pixels.
-    factor = 1 if nearest else max(1, min(round(shrink), image.shape[0], image.shape[1]))
-    corners = np.array(
-        [[-0.5, -0.5], [size_wh[0] - 0.5, -0.5], [-0.5, size_wh[1] - 0.5], [size_wh[0] - 0.5, size_wh[1] - 0.5]]
-    )
-    seen = input_to_frame.apply(corners)
-    limit = np.array([image.shape[1], image.shape[0]], dtype=np.float64)
-    left, top = np.clip(np.floor(seen.min(axis=0)) - 2 * factor, 0, limit).astype(int)
-    right, bottom = np.clip(np.ceil(seen.max(axis=0)) + 2 * factor, 0, limit).astype(int)
+    x, y = size_wh[0] - 0.5, size_wh[1] - 0.5
+    seen = input_to_frame.apply(np.array([[-0.5, -0.5], [x, -0.5], [-0.5, y], [x, y]]))
+    limit, reach = np.array([image.shape[1], image.shape[0]], dtype=np.float64), 2 * max(1.0, shrink)
+    left, top = np.clip(np.floor(seen.min(axis=0) - reach), 0, limit).astype(int)
+    right, bottom = np.clip(np.ceil(seen.max(axis=0) + reach), 0, limit).astype(int)
     if right <= left or bottom <= top:
         return np.full((size_wh[1], size_wh[0], *image.shape[2:]), fill, dtype=np.uint8)
-    source = Image.fromarray(_region(image, (left, top, right, bottom), fill))
+    source = Image.fromarray(image[top:bottom, left:right])
     input_to_source = Affine.translate(-left, -top) @ input_to_frame
-    if factor >= 2:
-        source = source.reduce(factor)
-        # Image.reduce keeps a partial last cell, so the map is exactly that of a shrink by the factor.
-        input_to_source = Affine.resize((factor, factor), (1, 1)) @ input_to_source
+    if shrink > _SMALLEST_SHRINK and not nearest:
+        full_wh = source.size
+        small_wh = (max(1, round(full_wh[0] / shrink)), max(1, round(full_wh[1] / shrink)))
+        source = source.resize(small_wh, Image.Resampling.HAMMING, reducing_gap=2.0)
+        input_to_source = Affine.resize(full_wh, small_wh) @ input_to_source
     linear, shift = input_to_source.matrix[:, :2], input_to_source.matrix[:, 2]
     shift = shift + 0.5 - linear @ np.array([0.5, 0.5])  # ours has centres at integers, Pillow's at halves
     data = (linear[0, 0], linear[0, 1], shift[0], linear[1, 0], linear[1, 1], shift[1])
