@@ -96,7 +96,7 @@ def truth_box(person: Person) -> np.ndarray:
 def to_report(
     results: Mapping[str, MetricResult], predictor: Predictor, *, split: str, boxes: str, flip: bool, images: int
 ) -> dict[str, Any]:
-    """The results with what they depend on (model, split, boxes, flip, date, commit, versions), as plain data for JSON."""
+    """The results with what they depend on (model, split, boxes, flip, commit, versions), as plain data for JSON."""
     return {
         "model": predictor.card.name,
         "runtime": predictor.description,

@@ -309,9 +309,12 @@ def test_unpredicted_joints_are_wrong() -> None:
     lost[1:] = np.nan
     result = oks_ap([_record(a)], [_poses(lost)])
     assert result.value == 0  # OKS is 1/3, below every threshold
-    two = a.keypoints_px.copy()
-    two[2] = np.nan
-    assert oks_ap([_record(a)], [_poses(two)]).value == pytest.approx(4 / 10)  # 2/3: found at 0.50, 0.55, 0.60, 0.65
+    corner = _person(0.0)  # a joint in the image's corner is not found by predicting nothing
+    two = corner.keypoints_px.copy()
+    two[0] = np.nan
+    assert oks_ap([_record(corner)], [_poses(two)]).value == pytest.approx(
+        4 / 10
+    )  # 2/3: found at 0.50, 0.55, 0.60, 0.65
 
 
 def test_area_comes_from_the_box_where_the_file_has_none() -> None:
@@ -331,8 +334,10 @@ def test_only_the_best_scored_are_looked_at() -> None:
     a = _person(10.0)
     away = [a.keypoints_px + 1000 + i for i in range(20)]
     late = _poses(*away, a.keypoints_px, box_scores=[0.9] * 20 + [0.1])
-    assert oks_ap([_record(a)], [late]).value == 0
-    assert oks_ap([_record(a)], [late], max_detections=21).value == pytest.approx(1 / 21)
+    few, more = oks_ap([_record(a)], [late]), oks_ap([_record(a)], [late], max_detections=21)
+    assert few.value == 0
+    assert more.value == pytest.approx(1 / 21)
+    assert ([row["count"] for row in few.table], [row["count"] for row in more.table]) == ([0] * 3, [1] * 3)
 
 
 def test_another_skeleton_is_mapped_by_name(rng: np.random.Generator) -> None:

@@ -98,6 +98,20 @@ def test_auc_is_the_integral_of_the_curve(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(exact, curve.mean(axis=0), atol=1e-3)
 
 
+def test_auc_has_both_averages(make_record, make_poses) -> None:
+    """Elbow: labelled three times, always exact. Wrist: once, at half the curve's end. 3/4 and 7/8."""
+    truth = np.full((3, 14, 2), np.nan)
+    truth[:, LSP14.index("left_elbow")] = 10
+    truth[0, LSP14.index("left_wrist")] = 20
+    pred = np.nan_to_num(truth)
+    pred[0, LSP14.index("left_wrist"), 0] += 5
+    for headline, value in (("mean_joint", 3 / 4), ("pooled", 7 / 8)):
+        result = auc_result(
+            [make_record(LSP14, truth)], [make_poses(LSP14, pred)], scale=np.full(3, 20.0), headline=headline
+        )
+        assert result.value == pytest.approx(value)
+
+
 def test_epe_of_known_distances(make_record, make_poses) -> None:
     truth = _standing(LSP14, torso_px=50.0)
     pred = truth.copy()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -105,6 +108,20 @@ def test_fine_tuning_starts_from_a_runs_weights(tmp_path):
 def test_unknown_augmentation_fields_are_named(tmp_path):
     with pytest.raises(RecipeError, match="rotate"):
         train(tiny(tmp_path, geometry={"rotate": 3}))
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(tmp_path):
+    """DDP from the command line, as a user starts it."""
+    recipe = tiny(tmp_path, devices=2, epochs=1)
+    recipe.dump(tmp_path / "ddp.yaml")
+    command = [sys.executable, "-m", "vitruvian", "train", str(tmp_path / "ddp.yaml")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "MEMBER: 2/2" in done.stdout + done.stderr
+    assert np.isfinite(read_state(tmp_path / "tiny" / "best.safetensors")["stem.0.0.weight"]).all()
 
 
 def test_average_follows_its_formula():

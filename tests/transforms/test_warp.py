@@ -135,9 +135,9 @@ def test_a_constant_stays_constant(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("scale", [0.11, 0.26, 0.4, 0.73, 1.0, 1.3, 2.0, 3.7])
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_ramp_keeps_its_analytic_values(scale: float, turned: bool, rng: np.random.Generator) -> None:
-    """The pixel-centre rule: half a source pixel of misalignment would show as 1.5 grey levels or more.
+    """The pixel-centre rule: half a source pixel of misalignment would shift the mean by 1 to 1.5 grey levels.
 
-    Upright crops round twice by half a level at most. The general path cuts fractions off and, where it shrinks, rounds twice: 1.5.
+    Upright crops round twice by half a level at most; the general path also cuts fractions off at the end.
     """
     width, height = 81, 66
     y, x = np.mgrid[:height, :width]
@@ -156,7 +156,10 @@ def test_a_ramp_keeps_its_analytic_values(scale: float, turned: bool, rng: np.ra
     inside = (source >= reach).all(-1) & (source[..., 0] <= width - 1 - reach) & (source[..., 1] <= height - 1 - reach)
     expected = slope[0] * source[..., 0] + slope[1] * source[..., 1] + 8
     assert inside.sum() >= 4
-    assert np.abs(result[inside] - expected[inside]).max() <= (1.5 if turned and scale < 0.8 else 1.0) + 0.05
+    error = result[inside] - expected[inside]
+    assert np.abs(error).max() <= (2.1 if turned and scale < 0.8 else 1.05)
+    if inside.sum() >= 100:
+        assert error.mean() == pytest.approx(-0.5 if turned else 0.0, abs=0.25)
 
 
 def test_upright_and_general_agree_near_scale_one(rng: np.random.Generator) -> None:

@@ -194,9 +194,10 @@ def _group_annotations(
     counts = {c.identifier("id"): 0 for c in categories}
     for i, row in enumerate(top.items("annotations")):
         annotation = Fields(top.path, f"annotation {i}", row)
-        annotation_id, image_id = annotation.identifier("id", None), annotation.identifier("image_id")
+        annotation_id = annotation.identifier("id", None)
         if annotation_id is not None:
             annotation.record = f"annotation {annotation_id}"
+        image_id = annotation.identifier("image_id")
         if image_id not in rows_of:
             annotation.fail("image_id", f"refers to image {image_id!r}, which is not in 'images'")
         category_id = annotation.identifier("category_id")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import numbers
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -43,6 +43,8 @@ def load_json(path: str | os.PathLike) -> Any:
         raise FormatError(
             path, f"is not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}{cut}"
         ) from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise FormatError(path, f"has a number that cannot be read: {error}") from error
     except RecursionError as error:
         raise FormatError(path, "is nested too deeply to be an annotation file") from error
 
@@ -62,9 +64,10 @@ def describe(value: Any) -> str:
 
 def is_number(value: Any) -> bool:
     """Whether a parsed value is a finite number (a bool is not)."""
-    if type(value) is int or type(value) is float:  # nearly always, and much faster than asking numbers.Real
-        return math.isfinite(value)
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(float(value))
+    # The first test is nearly always enough, and much faster than asking numbers.Real; comparing (False for NaN) does
+    # not overflow as converting a huge whole number would.
+    is_real = type(value) in (int, float) or (isinstance(value, numbers.Real) and not isinstance(value, bool))
+    return is_real and bool(abs(value) <= sys.float_info.max)
 
 
 class Fields:

@@ -93,7 +93,7 @@ class LitPose(L.LightningModule):
         self._found.clear()
         dataset = self.trainer.val_dataloaders.dataset  # type: ignore[union-attr]
         value = validation_pck(dataset, index, found)
-        self.log("val_pck", value, prog_bar=True)
+        self.log("val_pck", value, prog_bar=True, sync_dist=True)
 
     def configure_gradient_clipping(
         self,

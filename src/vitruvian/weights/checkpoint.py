@@ -33,6 +33,7 @@ def save_checkpoint(path: str | Path, state: dict[str, Any], card: Card) -> None
             file.write(blob)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's are for their owner alone
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,201 @@
+"""models, data, train, evaluate and export, on real files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import vitruvian.cli.train
+from vitruvian.cli import main
+from vitruvian.data import read_image, write_image
+from vitruvian.formats import FORMATS, write
+from vitruvian.synth import synthetic_records
+from vitruvian.weights.checkpoint import read_card
+
+
+def call(*arguments: object) -> Result:
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+@pytest.fixture(scope="module")
+def annotations(tmp_path_factory) -> Path:
+    """A COCO file of four drawn people, and the pictures beside it."""
+    folder = tmp_path_factory.mktemp("drawn")
+    (folder / "images").mkdir()
+    records = []
+    for record in synthetic_records(4, seed=3, size_wh=(96, 128)):
+        path = write_image(folder / "images" / f"{record.image_id}.png", record.extra["pixels"]())
+        records.append(replace(record, image_path=path, extra={}))
+    return write("coco", records, folder / "annotations.json")
+
+
+@pytest.mark.parametrize("verb", ["data", "evaluate"])
+def test_help_names_every_format(verb):
+    words = " ".join(call(verb, "--help").output.split())
+    assert f"{', '.join(FORMATS)}" in words
+
+
+def test_models_prints_a_card(tiny_model, tiny_checkpoint):
+    for path in (tiny_model, tiny_checkpoint):
+        done = call("models", path)
+        assert done.exit_code == 0
+        assert done.output.startswith("tiny: family 'compact'")
+        for words in (
+            "19, skeleton 'vitruvian19': nose,",
+            "64 x 64 px",
+            "heatmap: stride 4",
+            "terms: none",
+            "For tests.",
+        ):
+            assert words in done.output
+    card = json.loads(call("models", tiny_model, "--json").output)
+    assert card == json.loads(read_card(tiny_model).to_json())
+
+
+def test_models_lists_the_shipped_ones(tiny_model, monkeypatch):
+    from vitruvian.weights import zoo
+
+    monkeypatch.setattr(zoo, "FILES", tiny_model.parent)
+    monkeypatch.setattr(zoo, "ZOO", {"vitruvian-s": "tiny.onnx", "other": "tiny.onnx"})
+    done = call("models")
+    assert done.exit_code == 0
+    assert "vitruvian-s (default)" in done.output
+    assert "19 (vitruvian19)" in done.output
+    assert "other (default)" not in done.output
+    assert set(json.loads(call("models", "--json").output)) == {"vitruvian-s", "other"}
+
+
+def test_data(annotations, tmp_path):
+    sheet = tmp_path / "new" / "sheet.png"
+    done = call("data", "coco", annotations, "--sheet", sheet, "--count", 3)
+    assert done.exit_code == 0
+    assert "4 images, 4 persons" in done.output
+    assert "people an image: 1 ... 1 ... 1 (mean 1.0); 0 images without any" in done.output
+    rows = json.loads(annotations.read_text())["annotations"]
+    shares = [row["keypoints"][2] > 0 for row in rows]  # of the nose, the first joint
+    (nose,) = [line for line in done.output.splitlines() if "nose" in line]
+    assert nose.split("│")[2:4] == [f"{sum(shares):>9} ", f" {np.mean(shares):>5.0%} "]
+    assert min(read_image(sheet).shape[:2]) > 240
+
+
+def test_data_says_what_was_left_out(annotations, tmp_path):
+    data = json.loads(annotations.read_text())
+    data["annotations"][1]["keypoints"] = [0] * 57
+    data["annotations"][2]["bbox"] = [1, 1, 0, 5]
+    data["images"][3]["file_name"] = "gone.png"
+    broken = tmp_path / "broken.json"
+    broken.write_text(json.dumps(data))
+    done = call("data", "coco", broken, "--images", annotations.parent / "images")
+    assert done.exit_code == 0
+    for words in ("annotation without joints", "zero-area box", "image missing", "gone.png", "2 images without any"):
+        assert words in done.output
+    assert call("data", "kokko", broken).exit_code == 1
+    broken.write_text("{")
+    assert "line 1" in call("data", "coco", broken).stderr
+
+
+def test_evaluate(annotations, tiny_model, tmp_path):
+    out = tmp_path / "figures" / "result.json"
+    done = call(
+        "evaluate", tiny_model, "coco", annotations, "--metric", "pck", "--metric", "epe", "--flip", "--threads", 1,
+        "--out", out, "--limit", 3,
+    )  # fmt: skip
+    assert done.exit_code == 0
+    assert "PCK@0.2" in done.output
+    assert "left_ankle" in done.output
+    assert "on 3 images, boxes: truth, flip test: yes" in done.output
+    assert "persons: 3" in done.output
+    report = json.loads(out.read_text())
+    assert set(report["metrics"]) == {"pck", "epe"}
+    assert report["flip"] is True
+    assert report["model"] == "tiny"
+    assert report["split"].endswith("/annotations.json, first 3 images with people")
+    assert str(tmp_path) not in out.read_text()
+
+
+def test_evaluate_on_detected_boxes(annotations, tiny_model, tmp_path):
+    pytest.importorskip("faster_coco_eval")
+    detections = tmp_path / "boxes.json"
+    names = [row["id"] for row in json.loads(annotations.read_text())["images"]]
+    rows = [{"image_id": name, "category_id": 1, "bbox": [5, 5, 80, 110], "score": 0.9} for name in names]
+    detections.write_text(json.dumps(rows))
+    arguments = ("evaluate", tiny_model, "coco", annotations, "--boxes", detections, "--threads", 1)
+    done = call(*arguments, "--metric", "oks_ap")
+    assert done.exit_code == 0
+    assert "OKS AP" in done.output
+    assert "predictions: 4" in done.output
+    done = call(*arguments)
+    assert done.exit_code == 1
+    assert "oks_ap" in done.stderr
+
+
+@pytest.mark.parametrize("source", ["photos", "drawn"])
+def test_export(annotations, tiny_checkpoint, tmp_path, source):
+    pytest.importorskip("onnxscript")
+    out = tmp_path / "model.onnx"
+    options = ("--images", annotations.parent / "images") if source == "photos" else ("--count", 4, "--full-precision")
+    done = call("export", tiny_checkpoint, out, *options)
+    assert done.exit_code == 0, done.stderr
+    assert f"wrote {out}" in done.output
+    assert "compared with torch on 4 crops of " + source in done.output
+    assert read_card(out) == read_card(tiny_checkpoint / "best.safetensors")
+
+
+def test_export_misuse(tiny_checkpoint, tmp_path):
+    done = call("export", tiny_checkpoint, tmp_path / "model.pt")
+    assert done.exit_code == 2
+    assert "must end in .onnx" in done.stderr
+    assert call("export", tmp_path / "nowhere", tmp_path / "model.onnx").exit_code == 1
+
+
+_RECIPE = """# A recipe for tests. It is never run.
+name: dry
+model: {name: compact}
+loss: {name: heatmap_mse}
+train: [{format: synthetic, options: {count: 2}}]
+epochs: 3
+"""
+
+
+@pytest.fixture
+def recipe_folder(tmp_path, monkeypatch) -> Path:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "dry.yaml").write_text(_RECIPE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(vitruvian.cli.train, "_PACKAGED", tmp_path / "none")
+    return tmp_path
+
+
+def test_train_hands_over_the_recipe(recipe_folder, monkeypatch):
+    training = pytest.importorskip("vitruvian.training")
+    seen = []
+    monkeypatch.setattr(training, "train", lambda recipe, resume: seen.append((recipe, resume)) or Path("runs/dry"))
+    for name in ("dry", "recipes/dry.yaml"):
+        done = call("train", name, "--set", "epochs=7", "--set", "optim.lr=1e-4", "--resume")
+        assert done.exit_code == 0, done.stderr
+        assert "runs/dry" in done.output
+        recipe, resume = seen.pop()
+        assert (recipe.name, recipe.epochs, recipe.optim.lr, resume) == ("dry", 7, 1e-4, True)
+
+
+def test_train_misuse(recipe_folder):
+    pytest.importorskip("vitruvian.training")
+    assert call("train").exit_code == 2
+    done = call("train", "dry", "--set", "epochz=7")
+    assert done.exit_code == 1
+    assert "did you mean 'epochs'" in done.stderr
+    assert call("train", "nowhere").exit_code == 1
+
+
+def test_train_list(recipe_folder):
+    done = call("train", "--list")
+    assert done.output.split() == "dry A recipe for tests (recipes/dry.yaml)".split()
+    (recipe_folder / "recipes" / "dry.yaml").unlink()
+    assert "no recipes" in call("train", "--list").output

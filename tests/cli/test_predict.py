@@ -1,0 +1,177 @@
+"""``vitruvian predict`` on real files: what it writes, what it says, and its exit status."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from vitruvian.cli import main
+from vitruvian.cli.predict import FORMATS
+from vitruvian.data import read_image, write_image
+
+
+@pytest.fixture
+def predict(tiny_model):
+    def call(*arguments: object) -> Result:
+        options = ["--model", tiny_model, "--threads", 1]
+        done = CliRunner().invoke(main, ["predict", *map(str, [*arguments, *options])])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done
+
+    return call
+
+
+@pytest.fixture
+def photos(rng, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, size in enumerate([(70, 90), (64, 64), (120, 50)]):
+        write_image(folder / f"{i + 1}.png", rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+    return folder
+
+
+def _detections(path, *rows):
+    entries = [{"image_id": i, "category_id": 1, "bbox": list(box), "score": score} for i, box, score in rows]
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    return path
+
+
+def test_formats_are_the_writers():
+    from vitruvian.formats import RESULT_WRITERS
+
+    assert set(FORMATS) == set(RESULT_WRITERS)
+
+
+def test_one_photo(predict, photos, tmp_path):
+    out = tmp_path / "deep" / "out"
+    done = predict(photos / "1.png", "--out", out)
+    assert done.exit_code == 0
+    assert "whole image is one person" in done.output
+    assert "left_shoulder" in done.output
+    assert "1 person in 1 image" in done.output
+    for name in ("1.png", "keypoints.json"):
+        assert f"wrote {out / name}" in done.output
+    assert {p.name for p in out.iterdir()} == {"1.png", "keypoints.json"}
+    (entry,) = json.loads((out / "keypoints.json").read_text())
+    assert entry["image_id"] == "1"
+    assert len(entry["keypoints"]) == 57
+    np.testing.assert_allclose(entry["bbox"], [-0.5, -0.5, 90, 70])
+    assert read_image(out / "1.png").shape == (70, 90, 3)
+
+
+def test_threshold_decides_what_is_drawn(predict, photos, tmp_path):
+    plain = read_image(photos / "1.png")
+    for threshold, touched in ((0.0, True), (1.0, False)):
+        predict(photos / "1.png", "--out", tmp_path / "out", "--threshold", threshold)
+        assert np.any(read_image(tmp_path / "out" / "1.png") != plain) == touched
+
+
+def test_folders_globs_and_all_formats(predict, photos, tmp_path):
+    pytest.importorskip("pyarrow")
+    formats = [word for name in FORMATS for word in ("--format", name)]
+    for source in (photos, photos / "*.png"):
+        out = tmp_path / f"out{len(str(source))}"
+        done = predict(source, "--out", out, "--no-draw", "--flip", "--batch", 2, *formats)
+        assert done.exit_code == 0
+        assert "3 people in 3 images" in done.output
+        assert "left_shoulder" not in done.output  # the table is for a single image
+        names = {p.name for p in out.iterdir()}
+        assert {"keypoints.json", "keypoints.csv", "keypoints.parquet"} < names
+        assert sum(name.endswith("_keypoints.json") for name in names) == 3
+        assert not [name for name in names if name.endswith(".png")]
+
+
+def test_corrupt_images_do_not_stop_the_others(predict, photos, tmp_path):
+    (photos / "2.png").write_bytes((photos / "2.png").read_bytes()[:100])
+    (photos / "9.jpg").write_bytes(b"")
+    done = predict(photos, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "2.png" in done.stderr
+    assert "9.jpg" in done.stderr
+    assert "2 of 4 images failed" in done.stderr
+    assert "failed" not in done.stdout
+    assert [e["image_id"] for e in json.loads((tmp_path / "out" / "keypoints.json").read_text())] == ["1", "3"]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"1.png", "3.png", "keypoints.json"}
+
+
+def test_nothing_but_corrupt_images(predict, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    done = predict(tmp_path / "a.png", "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_boxes(predict, photos, tmp_path):
+    file = _detections(
+        tmp_path / "d.json",
+        ("1", (10, 5, 40, 60), 0.75),
+        ("1", (30, 5, 30, 60), 0.5),
+        (2, (0, 0, 64, 64), 0.25),
+        (2, (500, 0, 64, 64), 0.25),  # outside
+        (2, (5, 5, 0, 9), 0.25),  # no area
+    )
+    done = predict(photos, "--boxes", file, "--out", tmp_path / "out")
+    assert done.exit_code == 0
+    assert f"3 boxes from {file}" in done.output
+    assert "1 image not mentioned there" in done.output
+    assert "2 boxes without area inside the image left out" in done.output
+    assert "whole image" not in done.output
+    entries = json.loads((tmp_path / "out" / "keypoints.json").read_text())
+    assert [e["image_id"] for e in entries] == ["1", "1", "2"]  # nobody in 3: no phantom
+    np.testing.assert_allclose(entries[1]["bbox"], [30, 5, 30, 60])
+    ratio = [e["score"] / np.mean(e["keypoints"][2::3]) for e in entries]
+    np.testing.assert_allclose(ratio, [0.75, 0.5, 0.25], rtol=0.02)
+
+
+def test_boxes_of_other_images(predict, photos, tmp_path):
+    done = predict(
+        photos, "--boxes", _detections(tmp_path / "d.json", ("cat", (0, 0, 9, 9), 1)), "--out", tmp_path / "o"
+    )
+    assert done.exit_code == 1
+    assert "mentions none of the 3 images; its image ids are 'cat'" in done.stderr
+
+
+def test_photos_are_never_overwritten(predict, photos):
+    before = {p.name: p.read_bytes() for p in photos.iterdir()}
+    assert predict(photos, "--out", photos).exit_code == 0
+    assert {name: (photos / name).read_bytes() for name in before} == before
+    assert {f"{i}_pose.png" for i in (1, 2, 3)} < {p.name for p in photos.iterdir()}
+
+
+def test_photos_of_the_same_name(predict, photos, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    write_image(other / "1.png", np.zeros((30, 30, 3), np.uint8))
+    out = tmp_path / "out"
+    assert predict(photos / "1.png", other / "1.png", "--out", out).exit_code == 0
+    pictures = sorted(p for p in out.iterdir() if p.suffix == ".png")
+    assert len(pictures) == 2
+    assert {read_image(p).shape for p in pictures} == {(70, 90, 3), (30, 30, 3)}
+
+
+def test_misuse(predict, photos, tmp_path):
+    done = predict(tmp_path / "nowhere.jpg")
+    assert done.exit_code == 1
+    assert "no such file" in done.stderr
+    (tmp_path / "file").touch()
+    done = predict(photos, "--out", tmp_path / "file")
+    assert done.exit_code == 2
+    assert "--out" in done.stderr
+    assert predict(photos, "--backend", "abacus", "--out", tmp_path / "o").exit_code == 1
+
+
+def test_missing_parquet_is_said_before_the_work(predict, photos, tmp_path, monkeypatch):
+    from vitruvian import extras
+    from vitruvian.errors import MissingExtraError
+
+    def need(module, extra, purpose):
+        raise MissingExtraError(module, extra, purpose)
+
+    monkeypatch.setattr(extras, "need", need)
+    done = predict(photos, "--format", "parquet", "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "pip install 'vitruvian[tables]'" in done.stderr
+    assert not (tmp_path / "out").exists()

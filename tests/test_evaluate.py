@@ -1,0 +1,181 @@
+"""Who is predicted on which box, and that each prediction meets its own truth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitruvian.codecs import HeatmapCodec
+from vitruvian.errors import ImageError, ShapeError, VitruvianError
+from vitruvian.evaluate import evaluate, to_report, truth_box
+from vitruvian.predict import Predictor, Result
+from vitruvian.preprocess import Preprocess
+from vitruvian.skeletons import LSP14
+from vitruvian.types import Person, Poses, Record
+from vitruvian.weights import Card
+
+
+class Oracle(Predictor):
+    """Knows every person by its box, and misses by ``error_px``; says nothing at all of boxes it does not know."""
+
+    def __init__(self, records: list[Record], error_px: float = 0.0) -> None:
+        self.card = Card("oracle", "none", LSP14, Preprocess(), HeatmapCodec())
+        self.description = "oracle"
+        self._persons = {tuple(truth_box(p)): p for r in records for p in r.persons if p.labelled.any()}
+        self._error_px = error_px
+        self.asked: list[tuple] = []
+
+    def stream(self, sources, boxes=None, flip=False, batch=8, prefetch=8, keep_images=False) -> Iterator[Result]:
+        for i, (source, given) in enumerate(zip(sources, boxes, strict=True)):
+            self.asked.append((source, np.asarray(given).tolist(), flip, batch))
+            if isinstance(source, Path) and source.name == "broken.jpg":
+                yield Result(i, source, error=ImageError(source, "truncated"))
+                continue
+            points = []
+            for box in np.asarray(given).reshape(-1, 4):
+                person = self._persons.get(tuple(box))
+                points.append(np.full((14, 2), np.nan) if person is None else np.nan_to_num(person.keypoints_px, nan=5))
+            keypoints = np.array(points).reshape(-1, 14, 2) + [self._error_px, 0]
+            path = source if isinstance(source, Path) else None
+            yield Result(
+                i, path, Poses(keypoints, np.full(keypoints.shape[:2], 0.9), given, LSP14, (900, 600), path=path)
+            )
+
+
+@pytest.fixture
+def person(rng):
+    def make(labelled: bool = True, **fields) -> Person:
+        centre = rng.uniform(100, 500, 2)
+        keypoints = centre + rng.uniform(-80, 80, (14, 2))
+        # a torso of exactly 100 px, so that distances read as shares
+        keypoints[LSP14.index("right_hip")] = keypoints[LSP14.index("left_shoulder")] + [60, 80]
+        box = np.concatenate([centre - 90, centre + 90]) + rng.uniform(-5, 5, 4)
+        return Person(keypoints, np.full(14, 2 if labelled else 0), **({"box_xyxy": box} | fields))
+
+    return make
+
+
+@pytest.fixture
+def records(person) -> list[Record]:
+    unlabelled, crowd = person(False), person(is_crowd=True)
+    people = (
+        (person(), person()),
+        (),
+        (unlabelled, person(), crowd, person()),
+        (unlabelled,),
+        (person(box_xyxy=None),),
+    )
+    return [Record(Path(f"{i}.jpg"), i, (900, 600), LSP14, persons) for i, persons in enumerate(people)]
+
+
+def test_every_person_meets_its_own_truth(records):
+    for error_px, pck in ((0.0, 1.0), (19.9, 1.0), (20.1, 0.0)):
+        oracle = Oracle(records, error_px)
+        results = evaluate(oracle, records, ("pck", "epe"), flip=True, batch=3)
+        assert list(results) == ["pck", "epe"]
+        assert results["pck"].value == pck
+        assert results["epe"].value == pytest.approx(error_px, abs=1e-3)
+        assert results["pck"].details["persons"] == 5
+    asked = {source.name: (len(boxes), flip, batch) for source, boxes, flip, batch in oracle.asked}
+    # neither crowds nor people without joints are looked for, nor images that have nobody else
+    assert asked == {"0.jpg": (2, True, 3), "2.jpg": (2, True, 3), "4.jpg": (1, True, 3)}
+
+
+def test_boxes_are_the_truths(records):
+    oracle = Oracle(records)
+    evaluate(oracle, records, boxes="truth")
+    expected = [truth_box(p).tolist() for r in records for p in r.persons if p.labelled.any() and not p.is_crowd]
+    assert [box for _, boxes, _, _ in oracle.asked for box in boxes] == expected
+    person = records[4].persons[0]
+    low, high = person.keypoints_px.min(axis=0), person.keypoints_px.max(axis=0)
+    margin = 0.15 * (high - low).max()
+    np.testing.assert_allclose(expected[-1], [*(low - margin), *(high + margin)])
+
+
+def test_oks_ap_keeps_the_whole_truth(records):
+    pytest.importorskip("faster_coco_eval")
+    result = evaluate(Oracle(records), records, ["oks_ap"])["oks_ap"]
+    assert result.value == pytest.approx(1.0)
+    assert result.details["persons"] == 5
+    assert result.details["persons_ignored"] == 2  # the crowd, and the one without joints beside counted people
+
+
+def test_detected_boxes(records):
+    pytest.importorskip("faster_coco_eval")
+    found = {
+        record.image_id: (np.array([truth_box(p) for p in record.persons if p.labelled.any()]).reshape(-1, 4), None)
+        for record in records
+    }
+    detections = {i: (boxes, np.full(len(boxes), 0.8)) for i, (boxes, _) in found.items() if i != 0}
+    box = detections[4][0]
+    detections[4] = (np.concatenate([box, [[7, 7, 7, 9]], box + 1]), np.array([0.8, 0.7, 0.6]))
+    oracle = Oracle(records)
+    result = evaluate(oracle, records, ["oks_ap"], boxes=detections)["oks_ap"]
+    assert [len(boxes) for _, boxes, _, _ in oracle.asked] == [0, 0, 3, 0, 2]  # every image; no box without area
+    assert result.details["predictions"] == 5
+    assert result.value == pytest.approx(3 / 5, abs=0.05)  # two of five people were not detected
+    by_name = {f"{record.image_path.stem}": detections[record.image_id] for record in records[1:]}
+    again = evaluate(oracle, [replace(r, image_id=100 + r.image_id) for r in records], ["oks_ap"], boxes=by_name)
+    assert again["oks_ap"].value == result.value
+    with pytest.raises(VitruvianError, match="'pck' compares person by person"):
+        evaluate(oracle, records, ["oks_ap", "pck"], boxes=detections)
+    with pytest.raises(ShapeError, match="2 boxes and 1 scores"):
+        evaluate(oracle, records, ["oks_ap"], boxes={0: (found[0][0], np.ones(1))})
+
+
+def test_pictures_that_are_painted_on_demand(records):
+    picture = np.zeros((4, 4, 3), np.uint8)
+    painted = [replace(r, image_path=None, extra={"pixels": lambda: picture}) for r in records]
+    oracle = Oracle(records)
+    assert evaluate(oracle, painted)["pck"].value == 1.0
+    assert all(source is picture for source, *_ in oracle.asked)
+
+
+def test_progress(records):
+    seen = []
+    evaluate(Oracle(records), records, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_errors(records):
+    oracle = Oracle(records)
+    with pytest.raises(VitruvianError, match="unknown metric 'pkc'; known: .*pck"):
+        evaluate(oracle, records, ["pkc"])
+    with pytest.raises(VitruvianError, match="sequence of names"):
+        evaluate(oracle, records, "pck")
+    with pytest.raises(VitruvianError, match="'truth'"):
+        evaluate(oracle, records, boxes="detector")
+    with pytest.raises(VitruvianError, match="no person with a labelled joint in 1 images"):
+        evaluate(oracle, records[3:4])
+    with pytest.raises(VitruvianError, match="record 0 names no image"):
+        evaluate(oracle, [replace(records[0], image_path=None)])
+    with pytest.raises(ImageError, match="truncated"):
+        evaluate(oracle, [*records, replace(records[0], image_path=Path("broken.jpg"))])
+
+
+def test_report(records, tmp_path):
+    oracle = Oracle(records)
+    results = evaluate(oracle, records)
+    report = to_report(results, oracle, split="dev", boxes="truth", flip=False, images=5)
+    loaded = json.loads(json.dumps(report, allow_nan=False))
+    assert loaded["model"] == "oracle"
+    assert loaded["metrics"]["pck"]["value"] == 1.0
+    assert {"split", "boxes", "flip", "images", "runtime", "date", "commit", "versions"} <= set(loaded)
+
+
+def test_a_model_by_path(records, tiny_model, tmp_path, rng):
+    from vitruvian.data import write_image
+
+    moved = []
+    for record in records[:3]:
+        path = write_image(tmp_path / record.image_path.name.replace("jpg", "png"), np.zeros((600, 900, 3), np.uint8))
+        moved.append(replace(record, image_path=path))
+    result = evaluate(tiny_model, moved, ("pck", "epe"), batch=2)
+    assert 0 <= result["pck"].value <= 1
+    assert result["epe"].value > 0
+    assert result["pck"].details["persons"] == 4
