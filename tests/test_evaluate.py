@@ -40,7 +40,7 @@ class Oracle(Predictor):
             for box in np.asarray(given).reshape(-1, 4):
                 person = self._persons.get(tuple(box))
                 points.append(np.full((14, 2), np.nan) if person is None else np.nan_to_num(person.keypoints_px, nan=5))
-            keypoints = np.array(points).reshape(-1, 14, 2) + [self._error_px, 0]
+            keypoints = np.array(points).reshape(-1, 14, 2) + np.array([self._error_px, 0])
             path = source if isinstance(source, Path) else None
             yield Result(
                 i, path, Poses(keypoints, np.full(keypoints.shape[:2], 0.9), given, LSP14, (900, 600), path=path)

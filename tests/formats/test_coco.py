@@ -31,6 +31,9 @@ GOOD = {
 }  # fmt: skip
 
 
+ROW, FIRST = "annotation 11", ("annotations", 0)
+
+
 def write(tmp_path: Path, data) -> Path:
     path = tmp_path / "a.json"
     path.write_text(data if isinstance(data, str) else json.dumps(data))
@@ -88,7 +91,12 @@ def test_everything_survives_a_round_trip(tmp_path, rng, make_records, assert_sa
                 assert (p.head_box_xyxy is None) == (q.head_box_xyxy is None)
                 if p.head_box_xyxy is not None:
                     np.testing.assert_array_equal(p.head_box_xyxy, q.head_box_xyxy)
-                assert (p.area_px, p.segmentation, p.is_crowd, p.extra) == (q.area_px, q.segmentation, q.is_crowd, q.extra)
+                assert (p.area_px, p.segmentation, p.is_crowd, p.extra) == (
+                    q.area_px,
+                    q.segmentation,
+                    q.is_crowd,
+                    q.extra,
+                )
 
 
 def test_ids_are_kept_and_new_ones_do_not_collide(tmp_path, make_records):
@@ -115,7 +123,9 @@ def test_file_names_start_from_the_folder_of_images(tmp_path, make_records):
     images = tmp_path / "images"
     records = make_records(COCO17, images=images / "sub", people=[1])
     path = coco.write(records, tmp_path / "a.json")
-    assert {row["file_name"] for row in json.loads(path.read_text())["images"]} == {f"sub/im{i:05d}.jpg" for i in range(1, 5)}
+    assert {row["file_name"] for row in json.loads(path.read_text())["images"]} == {
+        f"sub/im{i:05d}.jpg" for i in range(1, 5)
+    }
     assert [r.image_path for r in coco.read(path).records] == [r.image_path for r in records]
     moved = tmp_path / "elsewhere" / "a.json"
     coco.write(records, moved, images=images / "sub")
@@ -207,22 +217,22 @@ def _drop(*keys):
         (_drop("images"), None, "images", "missing"),
         (_drop("categories"), None, "categories", "missing"),
         (_set("annotations", value={}), None, "annotations", "a list"),
-        (_set("annotations", 0, value=5), "annotation 0", None, "named fields"),
-        (_drop("annotations", 0, "image_id"), "annotation 11", "image_id", "missing"),
-        (_drop("annotations", 0, "category_id"), "annotation 11", "category_id", "missing"),
-        (_set("annotations", 0, "image_id", value=99), "annotation 11", "image_id", "refers to image 99"),
-        (_set("annotations", 0, "category_id", value=9), "annotation 11", "category_id", "refers to category 9"),
-        (_set("annotations", 0, "keypoints", value=[1, 2, 2]), "annotation 11", "keypoints", "51 finite numbers, got 3"),
-        (_set("annotations", 0, "keypoints", 4, value="x"), "annotation 11", "keypoints", "got str 'x' at position 4"),
-        (_set("annotations", 0, "keypoints", 2, value=3), "annotation 11", "keypoints", "0, 1 or 2, got 3 for 'nose'"),
-        (_set("annotations", 0, "bbox", value=[1, 2, 3]), "annotation 11", "bbox", "4 finite numbers, got 3"),
-        (_set("annotations", 0, "bbox", 2, value=-4), "annotation 11", "bbox", "sizes >= 0"),
-        (_set("annotations", 0, "bbox", 2, value=None), "annotation 11", "bbox", "NoneType None"),
-        (_set("annotations", 0, "area", value="big"), "annotation 11", "area", "got str 'big'"),
-        (_set("annotations", 0, "iscrowd", value=7), "annotation 11", "iscrowd", "0 or 1"),
-        (_set("annotations", 0, "segmentation", value=[[1, 2, 3, 4]]), "annotation 11", "segmentation", "three or more"),
-        (_set("annotations", 0, "segmentation", value={"size": [80, 100]}), "annotation 11, segmentation", "counts", "missing"),
-        (_set("annotations", 0, "segmentation", value="x"), "annotation 11", "segmentation", "polygons or run lengths"),
+        (_set(*FIRST, value=5), "annotation 0", None, "named fields"),
+        (_drop(*FIRST, "image_id"), ROW, "image_id", "missing"),
+        (_drop(*FIRST, "category_id"), ROW, "category_id", "missing"),
+        (_set(*FIRST, "image_id", value=99), ROW, "image_id", "refers to image 99"),
+        (_set(*FIRST, "category_id", value=9), ROW, "category_id", "refers to category 9"),
+        (_set(*FIRST, "keypoints", value=[1, 2, 2]), ROW, "keypoints", "51 finite numbers, got 3"),
+        (_set(*FIRST, "keypoints", 4, value="x"), ROW, "keypoints", "got str 'x' at position 4"),
+        (_set(*FIRST, "keypoints", 2, value=3), ROW, "keypoints", "0, 1 or 2, got 3 for 'nose'"),
+        (_set(*FIRST, "bbox", value=[1, 2, 3]), ROW, "bbox", "4 finite numbers, got 3"),
+        (_set(*FIRST, "bbox", 2, value=-4), ROW, "bbox", "sizes >= 0"),
+        (_set(*FIRST, "bbox", 2, value=None), ROW, "bbox", "NoneType None"),
+        (_set(*FIRST, "area", value="big"), ROW, "area", "got str 'big'"),
+        (_set(*FIRST, "iscrowd", value=7), ROW, "iscrowd", "0 or 1"),
+        (_set(*FIRST, "segmentation", value=[[1, 2, 3, 4]]), ROW, "segmentation", "three or more"),
+        (_set(*FIRST, "segmentation", value={"size": [80, 100]}), ROW + ", segmentation", "counts", "missing"),
+        (_set(*FIRST, "segmentation", value="x"), ROW, "segmentation", "polygons or run lengths"),
         (_set("images", 1, "id", value=3), "image 1", "id", "twice"),
         (_set("images", 0, "width", value=-1), "image 0", "width", "positive"),
         (_set("images", 0, "file_name", value=7), "image 0", "file_name", "text"),

@@ -61,9 +61,8 @@ def test_malformed_detections_name_the_entry(tmp_path, change, field, says):
 def test_an_annotation_file_is_not_taken_for_detections(tmp_path):
     with pytest.raises(FormatError, match="annotation file"):
         coco.read_detections(write(tmp_path, {"annotations": []}))
-    with pytest.raises(FormatError, match="expected a list of detections, got int") as error:
+    with pytest.raises(FormatError, match="expected a list of detections .*, got int 5"):
         coco.read_detections(write(tmp_path, 5))
-    assert "image_id" in str(error.value)
 
 
 @pytest.mark.parametrize("key", ["x/000000000036.jpg", "000000000036.jpg", "000000000036", 36, "36"])
@@ -110,7 +109,9 @@ def test_keypoint_results_survive_a_round_trip(tmp_path, rng):
 def test_images_of_one_name_keep_their_own_results(tmp_path, rng):
     poses = [random_poses(rng, Path(p)) for p in ("a/1.jpg", "b/1.jpg", "a/2.jpg")]
     rows = json.loads(coco.write_results(poses, tmp_path / "r.json").read_text())
-    assert [row["image_id"] for row in rows] == [n for n, p in zip(["a__1", "b__1", "2"], poses, strict=True) for _ in range(len(p))]
+    assert [row["image_id"] for row in rows] == [
+        n for n, p in zip(["a__1", "b__1", "2"], poses, strict=True) for _ in range(len(p))
+    ]
     with pytest.raises(FormatError, match="2 image ids for 3 images"):
         coco.write_results(poses, tmp_path / "r.json", image_ids=[1, 2])
 

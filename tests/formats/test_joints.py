@@ -11,12 +11,16 @@ from vitruvian.formats.joints import DEFAULT_SIGMA, joint_name, require_skeleton
 from vitruvian.skeletons import COCO17, LSP14, SKELETONS, VITRUVIAN19
 
 
-@pytest.mark.parametrize("text", ["left_eye", "LeftEye", "left eye", "Left-Eye", "l_eye", "L Eye", "eye_left", "eye.L", "leftEye"])
+@pytest.mark.parametrize(
+    "text", ["left_eye", "LeftEye", "left eye", "Left-Eye", "l_eye", "L Eye", "eye_left", "eye.L", "leftEye"]
+)
 def test_sides_are_recognised_in_many_spellings(text):
     assert joint_name(text) == "left_eye"
 
 
-@pytest.mark.parametrize(("text", "name"), [("nose", "nose"), ("Head Top", "head_top"), ("r", "r"), ("leftover", "leftover")])
+@pytest.mark.parametrize(
+    ("text", "name"), [("nose", "nose"), ("Head Top", "head_top"), ("r", "r"), ("leftover", "leftover")]
+)
 def test_other_names_keep_their_meaning(text, name):
     assert joint_name(text) == name
 

@@ -95,7 +95,11 @@ def test_every_reason_to_skip(tmp_path):
         ({"joints": np.zeros((13, 3, 5))}, "joints", r"14x3xN \(LSPET\), got"),
         ({"joints": np.array(["a", "b"])}, "joints", "expected numbers"),
         ({"joints": np.full((14, 3, 5), 2.0)}, "joints", "0 or 1, got 2"),
-        ({"joints": np.ones((3, 14, 5)) * [[[np.nan]], [[1]], [[1]]]}, "joints", "'right_ankle' has no finite position"),
+        (
+            {"joints": np.ones((3, 14, 5)) * [[[np.nan]], [[1]], [[1]]]},
+            "joints",
+            "'right_ankle' has no finite position",
+        ),
     ],
 )
 def test_malformed_files_name_file_record_and_field(tmp_path, variables, field, says):

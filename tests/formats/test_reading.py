@@ -46,7 +46,9 @@ def test_a_person_without_joints(tmp_path, keep_unlabelled):
     reading = Reading("test", tmp_path, keep_unlabelled=keep_unlabelled)
     box = np.array([1.0, 1, 9, 9])
     assert (reading.keep(person(codes=(0, 0), box_xyxy=box), "boxed", SIZE) is not None) == keep_unlabelled
-    assert (reading.keep(person(codes=(0, 0), segmentation=[[1, 1, 5, 1, 5, 5]]), "m", SIZE) is not None) == keep_unlabelled
+    assert (
+        reading.keep(person(codes=(0, 0), segmentation=[[1, 1, 5, 1, 5, 5]]), "m", SIZE) is not None
+    ) == keep_unlabelled
     assert reading.keep(person(codes=(0, 0)), "neither", SIZE) is None
     assert {s.reason for s in reading.skipped} == {NO_JOINTS}
     assert [s.record for s in reading.skipped] == (["neither"] if keep_unlabelled else ["boxed", "m", "neither"])
@@ -113,7 +115,9 @@ def test_images_are_checked_only_where_their_folder_is_known(tmp_path):
     assert "3 persons" in known.skipped[0].detail
     assert known.find_image("y/1.jpg", "folder missing too", 0) is None
     Image.new("L", SIZE).save(tmp_path / "images" / "x" / "2.png")
-    assert Reading("test", tmp_path / "a.json").find_image("x/2.png", "r", 1).path == tmp_path / "images" / "x" / "2.png"
+    assert (
+        Reading("test", tmp_path / "a.json").find_image("x/2.png", "r", 1).path == tmp_path / "images" / "x" / "2.png"
+    )
     with pytest.raises(FormatError, match="not a folder"):
         Reading("test", tmp_path / "a.json", tmp_path / "nowhere")
 

@@ -50,7 +50,9 @@ def test_polygons_equal_the_reference_pixel_by_pixel(rng):
             corners[1] = corners[0]  # a side without length
         flat = corners.ravel().tolist()
         expected = reference.decode(reference.frPyObjects([flat], height, width))[..., 0]
-        np.testing.assert_array_equal(rle.from_polygons([flat], (width, height)), expected, err_msg=repr((flat, width, height)))
+        np.testing.assert_array_equal(
+            rle.from_polygons([flat], (width, height)), expected, err_msg=repr((flat, width, height))
+        )
 
 
 def test_several_polygons_are_united(rng):

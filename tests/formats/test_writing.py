@@ -13,9 +13,14 @@ from vitruvian.formats.writing import atomic_path, unique_names, write_json, wri
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = write_text(tmp_path / "new" / "a.txt", "old")
-    with pytest.raises(RuntimeError, match="half way"), atomic_path(path) as temporary:
-        temporary.write_text("new")
-        raise RuntimeError("half way")
+
+    def fail() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("new")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail()
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
 

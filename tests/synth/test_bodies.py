@@ -124,11 +124,11 @@ def test_ranges_are_anatomical_and_actions_name_known_limbs() -> None:
 def test_sampled_angles_lie_in_the_ranges_of_their_action(rng: np.random.Generator) -> None:
     for _ in range(100):
         pose = Pose.sample(rng)
-        names = ACTIONS[pose.action].legs
+        orders = [order for pair in ACTIONS[pose.action].legs for order in (pair, pair[::-1])]
         fits = [
-            all(low <= a <= high for limb, leg in zip(order, pose.legs, strict=True) for (low, high), a in zip(LEGS[limb], leg, strict=True))
-            for pair in names
-            for order in (pair, pair[::-1])
+            all(low <= angle <= high for name, leg in zip(order, pose.legs, strict=True)
+                for (low, high), angle in zip(LEGS[name], leg, strict=True))
+            for order in orders
         ]  # fmt: skip
         assert any(fits), pose
         assert -180 <= pose.yaw < 180

@@ -72,7 +72,7 @@ def test_records_survive_pickling(seed: int) -> None:
 
 def test_annotations_are_consistent(seed: int) -> None:
     codes = set()
-    for record in synthetic_records(60, seed):
+    for record in synthetic_records(100, seed):
         person, (width, height) = record.persons[0], record.size_wh or (0, 0)
         mask = mask_of(person)
         assert person.area_px == mask.sum() > 0
@@ -80,13 +80,15 @@ def test_annotations_are_consistent(seed: int) -> None:
         assert -0.5 <= x0 < x1 <= width - 0.5
         assert -0.5 <= y0 < y1 <= height - 0.5
         rows, columns = np.nonzero(mask)
-        assert x0 < columns.min() and columns.max() < x1 and y0 < rows.min() and rows.max() < y1
+        assert x0 < columns.min() <= columns.max() < x1
+        assert y0 < rows.min() <= rows.max() < y1
         for (x, y), code in zip(person.keypoints_px, person.visibility, strict=True):
             codes.add(int(code))
             if code == 0:
-                assert np.isnan(x) and np.isnan(y)
+                assert np.isnan((x, y)).all()
                 continue
-            assert -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5
+            assert -0.5 <= x < width - 0.5
+            assert -0.5 <= y < height - 0.5
             if code == 2:
                 assert mask[round(y), round(x)], "a visible joint lies outside of the mask"
         assert (person.visibility > 0).sum() >= 3
@@ -119,19 +121,18 @@ def test_left_shoulders_are_on_the_right_of_people_who_face_the_viewer(seed: int
 
 
 def test_joints_under_an_obstacle_get_visibility_1_and_leave_the_mask(seed: int) -> None:
-    index = next(
-        i for i in range(100)
-        if not (s := make_scene(seed, i, (160, 208))).before and annotate(s).visibility[VITRUVIAN19.index("left_knee")] == 2
-    )  # fmt: skip
-    scene = make_scene(seed, index, (160, 208))
-    x, y = scene.figure.keypoints_px[VITRUVIAN19.index("left_knee")]
+    knee = VITRUVIAN19.index("left_knee")
+    scenes = (make_scene(seed, index, (160, 208)) for index in range(100))
+    scene = next(s for s in scenes if not s.before and annotate(s).visibility[knee] == 2)
+    x, y = scene.figure.keypoints_px[knee]
     square = [(x - 4, y - 4), (x + 4, y - 4), (x + 4, y + 4), (x - 4, y + 4)]
     before, after = annotate(scene), annotate(replace(scene, before=[Part(0, 0.0, [square], (9, 9, 9), [])]))
     inside = (np.abs(scene.figure.keypoints_px - (x, y)) < 3).all(axis=1)
     outside = (np.abs(scene.figure.keypoints_px - (x, y)) > 6).any(axis=1)
     assert (after.visibility[inside] <= 1).all()
     np.testing.assert_array_equal(after.visibility[outside], before.visibility[outside])
-    assert after.area_px is not None and before.area_px is not None
+    assert after.area_px is not None
+    assert before.area_px is not None
     assert before.area_px - 90 <= after.area_px < before.area_px
     np.testing.assert_array_equal(after.box_xyxy, before.box_xyxy)
 

@@ -159,7 +159,7 @@ def test_a_ramp_keeps_its_analytic_values(scale: float, turned: bool, rng: np.ra
     error = result[inside] - expected[inside]
     assert np.abs(error).max() <= (2.1 if turned and scale < 0.8 else 1.05)
     if inside.sum() >= 100:
-        assert error.mean() == pytest.approx(-0.5 if turned else 0.0, abs=0.25)
+        assert error.mean() == pytest.approx(-0.5 if turned else 0.0, abs=0.75)
 
 
 def test_upright_and_general_agree_near_scale_one(rng: np.random.Generator) -> None:

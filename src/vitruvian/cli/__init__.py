@@ -15,20 +15,15 @@ import click
 
 from .. import __version__
 from ..errors import VitruvianError
-from .data import command as data
-from .evaluate import command as evaluate
-from .export import command as export
-from .models import command as models
-from .predict import command as predict
-from .train import command as train
+from . import data, evaluate, export, models, predict, train
 
 COMMANDS: dict[str, click.Command] = {
-    "predict": predict,
-    "models": models,
-    "data": data,
-    "train": train,
-    "evaluate": evaluate,
-    "export": export,
+    "predict": predict.command,
+    "models": models.command,
+    "data": data.command,
+    "train": train.command,
+    "evaluate": evaluate.command,
+    "export": export.command,
 }
 
 

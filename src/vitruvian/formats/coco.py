@@ -171,12 +171,9 @@ def _choose_category(path: Any, rows: Sequence[Fields], name: str | None, skelet
     joints = row.items("keypoints")
     if not joints or not all(isinstance(j, str) and j for j in joints):
         row.fail("keypoints", f"expected a list of joint names, got {describe(joints)}")
-    edges = row.value("skeleton", [])
-    pairs = row.array("skeleton", edges, (-1, 2)) - 1 if edges else np.zeros((0, 2))
+    edges = row.integers("skeleton", (-1, 2)) - 1 if row.value("skeleton", []) != [] else np.zeros((0, 2), int)
     try:
-        return _Category(
-            category_id, skeleton_from_names(joints, pairs.astype(int).tolist(), str(row.value("name", "custom")))
-        )
+        return _Category(category_id, skeleton_from_names(joints, edges.tolist(), str(row.value("name", "custom"))))
     except SkeletonError as error:
         row.fail("skeleton" if "edge" in str(error) else "keypoints", str(error), error)
 
@@ -269,9 +266,9 @@ def _segmentation(row: Fields) -> Any:
         return None
     if isinstance(found, dict):
         rle = Fields(row.path, f"{row.record}, segmentation", found)
-        rle.numbers("size", (2,))
+        rle.integers("size", (2,))
         if not isinstance(rle.value("counts"), str):
-            rle.numbers("counts", (-1,))
+            rle.integers("counts", (-1,))
         return found
     if not isinstance(found, list):
         row.fail("segmentation", f"expected a list of polygons or run lengths, got {describe(found)}")

@@ -159,6 +159,16 @@ class Fields:
             return default
         return self.array(name, found, shape)
 
+    def integers(self, name: str, shape: tuple[int, ...], default: Any = _REQUIRED) -> Any:
+        """`numbers` that are whole, as an int64 array."""
+        found = self.numbers(name, shape, default)
+        if found is default:
+            return default
+        wrong = (found != np.round(found)) | (np.abs(found) > 2**53)
+        if wrong.any():
+            self.fail(name, f"expected whole numbers, got {found[wrong][0]:g} among them")
+        return found.astype(np.int64)
+
     def array(self, name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
         """`numbers` for a value that was already taken out."""
         wanted = f"{'x'.join('n' if n < 0 else str(n) for n in shape)} finite numbers"

@@ -144,7 +144,7 @@ def _load_yaml(path: Path, skeleton: Skeleton | None) -> _Dataset:
     except yaml.YAMLError as error:
         raise FormatError(path, f"is not valid YAML: {' '.join(str(error).split())}") from error
     top = Fields(path, None, data)
-    shape = top.numbers("kpt_shape", (2,)).astype(int).tolist()
+    shape = top.integers("kpt_shape", (2,)).tolist()
     if shape[0] < 1 or shape[1] not in (2, 3):
         top.fail("kpt_shape", f"expected [joints, 2 or 3], got {shape}")
     root = path.parent / top.text("path", ".")
@@ -180,8 +180,7 @@ def _skeleton(top: Fields, count: int, person_class: int) -> Skeleton:
     """The joints, from their names if they are there, else from their number and ``flip_idx``."""
     names = top.value("kpt_names", None)
     names = names.get(person_class) if isinstance(names, dict) else names
-    flip = top.numbers("flip_idx", (count,), None)
-    flip = list(range(count)) if flip is None else flip.astype(int).tolist()
+    flip = top.integers("flip_idx", (count,), np.arange(count)).tolist()
     if sorted(flip) != list(range(count)) or any(flip[flip[k]] != k for k in range(count)):
         top.fail("flip_idx", f"must swap joints in pairs, got {flip}")
     if names is None:

@@ -19,7 +19,7 @@ import numpy as np
 
 Range = tuple[float, float]
 Limb = tuple[Range, Range, Range, Range]
-"""Ranges in degrees: flexion (forwards), abduction (outwards), inward twist of the upper bone, bend of elbow or knee."""
+"""Ranges in degrees: flexion (forwards), abduction (outwards), inward twist of the upper bone, bend of elbow, knee."""
 
 SEGMENTS = {
     "trunk": 0.288,  # mid-hip to mid-shoulder
@@ -139,7 +139,8 @@ class Pose:
     """Joint angles in degrees. Limbs are (left, right) with four angles each, in the order of `Limb`.
 
     ``yaw`` turns the person: 0 faces the viewer, 90 towards the picture's right, 180 away. ``pitch`` is how much the
-    viewer looks down on the person, ``roll`` the tilt in the picture. ``spine`` and ``head`` are (forwards, turn, sideways).
+    viewer looks down on the person, ``roll`` the tilt in the picture. ``spine`` and ``head`` are (forwards, turn,
+    sideways).
     """
 
     action: str
@@ -206,8 +207,8 @@ class Stance:
     """A posed body before it is placed in a picture: points in body heights and the frames of trunk and head.
 
     ``points`` holds the joints of `VITRUVIAN19` by name, and besides ``pelvis``, ``waist``, ``chest`` (mid-shoulder),
-    ``head`` (its centre), and for each side ``hand`` (finger tips), ``toe`` and ``heel``. Columns of ``pelvis``, ``chest``
-    and ``head`` frames (3, 3) are the person's left, up and forward directions.
+    ``head`` (its centre), and for each side ``hand`` (finger tips), ``toe`` and ``heel``. Columns of the frames (3, 3)
+    ``pelvis``, ``chest`` and ``head`` are the person's left, up and forward directions there.
     """
 
     points: dict[str, np.ndarray]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -269,7 +270,7 @@ def _slab(first: tuple[Point, Polygon], second: tuple[Point, Polygon]) -> Polygo
 
 
 def _trunk_at(share: float) -> tuple[float, float, float]:
-    for (t0, w0, d0), (t1, w1, d1) in zip(_TRUNK[:-1], _TRUNK[1:], strict=True):
+    for (t0, w0, d0), (t1, w1, d1) in pairwise(_TRUNK):
         if share <= t1:
             s = (share - t0) / (t1 - t0)
             return share, w0 + (w1 - w0) * s, d0 + (d1 - d0) * s
@@ -279,14 +280,14 @@ def _trunk_at(share: float) -> tuple[float, float, float]:
 def _torso(p: _Placed) -> Part:
     outfit = p.outfit
     wide = [_station(p, *row, grow=0.006) for row in _TRUNK]
-    silhouette = [outline for _, outline in wide] + [_slab(a, b) for a, b in zip(wide[:-1], wide[1:], strict=True)]
+    silhouette = [outline for _, outline in wide] + [_slab(a, b) for a, b in pairwise(wide)]
     paint: list[tuple[Polygon, Colour]] = []
 
     def sweep(low: float, high: float, colour: Colour) -> None:
         shares = [low, *(row[0] for row in _TRUNK if low < row[0] < high), high]
         stations = [_station(p, *_trunk_at(share), grow=0.0) for share in shares]
         paint.extend((outline, colour) for _, outline in (stations[0], stations[-1]))
-        paint.extend((_slab(a, b), colour) for a, b in zip(stations[:-1], stations[1:], strict=True))
+        paint.extend((_slab(a, b), colour) for a, b in pairwise(stations))
 
     sweep(_TRUNK[0][0], _HEM, outfit.trousers)
     sweep(_HEM - 0.04, _TRUNK[-1][0], outfit.shirt)
@@ -321,10 +322,7 @@ def _front(p: _Placed) -> list[tuple[Polygon, Colour]]:
 
     def line(angle_deg: float, radius: float, colour: Colour) -> None:
         stops = [spot(share, angle_deg) for share in (_HEM, 0.42, 0.92)]
-        out.extend(
-            (capsule(a, b, radius * p.unit, radius * p.unit), colour)
-            for a, b in zip(stops[:-1], stops[1:], strict=True)
-        )
+        out.extend((capsule(a, b, radius * p.unit, radius * p.unit), colour) for a, b in pairwise(stops))
 
     if outfit.pattern == "bars":
         for angle in (-140, -40, 40, 140):

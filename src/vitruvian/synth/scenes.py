@@ -19,15 +19,26 @@ from ..types import Person, Record
 from .bodies import Body, Pose, pose_body
 from .figures import Figure, Outfit, make_figure
 from .painting import (
-    OVERSAMPLING, Colour, Part, Point, Polygon, capsule, ellipse, fill, label_map, paint_parts, random_colour, tone,
-)  # fmt: skip
+    OVERSAMPLING,
+    Colour,
+    Part,
+    Point,
+    Polygon,
+    capsule,
+    ellipse,
+    fill,
+    label_map,
+    paint_parts,
+    random_colour,
+    tone,
+)
 
 _MARGIN = 0.045  # of body height: what limbs and clothes add around the outermost points
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is in a picture, before it is painted. ``behind`` and ``before`` are pieces farther and nearer than the figure."""
+    """What is in a picture before it is painted; ``behind`` and ``before`` are pieces farther and nearer than the figure."""
 
     size_wh: tuple[int, int]
     figure: Figure
