@@ -38,7 +38,7 @@ _MARGIN = 0.045  # of body height: what limbs and clothes add around the outermo
 
 @dataclass(frozen=True)
 class Scene:
-    """What is in a picture before it is painted; ``behind`` and ``before`` are pieces farther and nearer than the figure."""
+    """What is in a picture, unpainted; ``behind`` and ``before`` are pieces farther and nearer than the figure."""
 
     size_wh: tuple[int, int]
     figure: Figure

@@ -71,7 +71,7 @@ class Card:
         try:
             data = json.loads(text)
             if data["version"] != _VERSION:
-                raise WeightsError(f"{where}: card version {data['version']}, this package reads version {_VERSION}")
+                raise WeightsError(f"its version is {data['version']}, this package reads version {_VERSION}")
             return cls(
                 name=data["name"],
                 model=data["model"],
@@ -84,9 +84,9 @@ class Card:
                 provenance=data["provenance"],
                 notes=data["notes"],
             )
-        except WeightsError:
-            raise
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, VitruvianError) as error:
+        except VitruvianError as error:
+            raise WeightsError(f"{where}: the card cannot be used: {error}") from error
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise WeightsError(f"{where}: the card cannot be read ({type(error).__name__}: {error})") from error
 
     def with_metrics(self, *metrics: dict[str, Any]) -> Card:

@@ -1,0 +1,162 @@
+"""`HeatmapCodec`: closed forms of the target, and decoding against a written-out loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vitruvian.codecs import HeatmapCodec
+from vitruvian.errors import ShapeError
+from vitruvian.types import Outputs
+
+
+def test_a_target_is_the_gaussian_at_the_exact_position(rng: np.random.Generator) -> None:
+    codec = HeatmapCodec(size_wh=(48, 64), stride=4, sigma=1.7)
+    x, y = rng.uniform(0, [47, 63])
+    (heatmap,) = codec.encode(np.array([[[x, y]]]), np.array([[2]])).arrays["heatmaps"][0]
+    for v in range(16):
+        for u in range(12):
+            distance = ((u + 0.5) * 4 - 0.5 - x) ** 2 + ((v + 0.5) * 4 - 0.5 - y) ** 2  # in input pixels
+            assert heatmap[v, u] == pytest.approx(np.exp(-distance / 16 / (2 * 1.7**2)), rel=1e-4, abs=1e-7)
+
+
+def test_softmax_targets_are_distributions(rng: np.random.Generator) -> None:
+    codec = HeatmapCodec(size_wh=(48, 64), activation="softmax")
+    points = rng.uniform(-0.5, [47.5, 63.5], (3, 7, 2))
+    maps = codec.encode(points, np.full((3, 7), 2)).arrays["heatmaps"]
+    np.testing.assert_allclose(maps.sum(axis=(2, 3)), 1, rtol=1e-5)
+
+
+def test_map_and_input_pixels_follow_the_centre_rule() -> None:
+    codec = HeatmapCodec(size_wh=(192, 256), stride=4)
+    assert codec.to_input(0) == 1.5  # the first cell covers pixels 0, 1, 2, 3
+    assert codec.to_input(47) == 189.5
+    assert codec.to_map(codec.to_input(7.25)) == 7.25
+    assert codec.to_input(-0.5) == -0.5
+    assert codec.map_wh == (48, 64)
+
+
+def _decode_slowly(heatmap: np.ndarray, blur: float) -> tuple[float, float]:
+    """DARK, section 3.2, one joint at a time: smooth the whole map, take its log, one Newton step from the peak."""
+    height, width = heatmap.shape
+    v, u = divmod(int(heatmap.argmax()), width)
+    smooth = heatmap.astype(np.float64)
+    if blur > 0:
+        radius = int(np.ceil(3 * blur))
+        weight = [np.exp(-(d**2) / (2 * blur**2)) for d in range(-radius, radius + 1)]
+        total = sum(weight)
+        smooth = np.zeros((height, width))
+        for y in range(height):
+            for x in range(width):
+                for j in range(-radius, radius + 1):
+                    for i in range(-radius, radius + 1):
+                        if 0 <= y + j < height and 0 <= x + i < width:
+                            smooth[y, x] += heatmap[y + j, x + i] * weight[j + radius] * weight[i + radius] / total**2
+    if not (0 < u < width - 1 and 0 < v < height - 1):
+        return float(u), float(v)
+    log = np.pad(np.log(np.maximum(smooth, 1e-10)), 2, constant_values=np.log(1e-10))
+    u2, v2 = u + 2, v + 2
+    gradient = np.array([log[v2, u2 + 1] - log[v2, u2 - 1], log[v2 + 1, u2] - log[v2 - 1, u2]]) / 2
+    mixed = (log[v2 + 1, u2 + 1] - log[v2 + 1, u2 - 1] - log[v2 - 1, u2 + 1] + log[v2 - 1, u2 - 1]) / 4
+    hessian = np.array(
+        [
+            [log[v2, u2 + 1] - 2 * log[v2, u2] + log[v2, u2 - 1], mixed],
+            [mixed, log[v2 + 1, u2] - 2 * log[v2, u2] + log[v2 - 1, u2]],
+        ]
+    )
+    if not (np.linalg.eigvalsh(hessian) < 0).all():
+        return float(u), float(v)
+    step = -np.linalg.solve(hessian, gradient)
+    if (np.abs(step) > 1.5).any():
+        return float(u), float(v)
+    return u + float(step[0]), v + float(step[1])
+
+
+@pytest.mark.parametrize("blur", [0.0, 0.6, 1.0])
+def test_taylor_step_equals_the_loop(blur: float, rng: np.random.Generator) -> None:
+    """On skewed, noisy, flat and border maps alike, so that every condition of the step is met."""
+    codec = HeatmapCodec(size_wh=(64, 48), stride=4, blur=blur)
+    points = rng.uniform(-0.5, [63.5, 47.5], (4, 6, 2))
+    maps = codec.encode(points, np.full((4, 6), 2)).arrays["heatmaps"].copy()
+    maps[1] = 0.7 * maps[1] + 0.3 * np.roll(maps[1], (1, 2), axis=(1, 2))  # skewed: a mixed derivative
+    maps[2] += rng.normal(0, 0.05, maps[2].shape)
+    maps[3] = rng.uniform(0, 1, maps[3].shape)
+    maps[3, 0] = 0.25
+    found, _ = codec.decode(Outputs({"heatmaps": maps}))
+    refined = 0
+    for b in range(4):
+        for k in range(6):
+            slow = np.array(_decode_slowly(maps[b, k], blur))
+            np.testing.assert_allclose(codec.to_map(found[b, k]), slow, atol=2e-3)
+            refined += bool((slow % 1).any())
+    assert refined >= 8
+
+
+def test_smoothing_helps_with_noise(rng: np.random.Generator) -> None:
+    """Jagged maps: without smoothing the logarithm's second derivatives are those of the noise."""
+    codec = HeatmapCodec()
+    points = rng.uniform(30, [160, 220], (12, 17, 2)).astype(np.float32)
+    maps = codec.encode(points, np.full((12, 17), 2)).arrays["heatmaps"]
+    noisy = maps + rng.normal(0, 0.04, maps.shape).astype(np.float32)
+    error = {}
+    for name, decoder in {
+        "argmax": HeatmapCodec(refine="argmax"),
+        "plain": codec,
+        "smoothed": HeatmapCodec(blur=2.0),
+    }.items():
+        found, _ = decoder.decode(Outputs({"heatmaps": noisy}))
+        error[name] = float(np.linalg.norm(found - points, axis=-1).mean())
+    assert error["smoothed"] < 0.7 * error["plain"]
+    assert error["smoothed"] < 0.5 * error["argmax"]
+    assert error["smoothed"] < 1.5
+
+
+def test_quarter_goes_towards_the_higher_neighbour() -> None:
+    codec = HeatmapCodec(size_wh=(32, 32), refine="quarter")
+    maps = np.zeros((1, 3, 8, 8), np.float32)
+    maps[0, :, 3, 4] = 1
+    maps[0, 0, 3, 5] = maps[0, 0, 2, 4] = 0.5
+    maps[0, 1, 3, 3] = maps[0, 1, 3, 5] = 0.5  # neighbours alike: no step
+    maps[0, 2, 3, 4] = 0
+    maps[0, 2, 0, 7] = 1  # a corner has a neighbour on one side only
+    found = codec.to_map(codec.decode(Outputs({"heatmaps": maps}))[0][0])
+    assert found.tolist() == [[4.25, 2.75], [4, 3], [7, 0]]
+
+
+def test_scores_of_linear_maps_are_the_peaks_height() -> None:
+    codec = HeatmapCodec(size_wh=(32, 32))
+    maps = np.full((1, 4, 8, 8), -1, np.float32)
+    maps[0, :, 4, 4] = [0.3, 1.7, -0.5, 1.0]
+    np.testing.assert_allclose(codec.decode(Outputs({"heatmaps": maps}))[1], [[0.3, 1, 0, 1]])
+
+
+def test_scores_of_softmax_maps_are_mass_near_the_peak() -> None:
+    """Half of the mass far away halves the score."""
+    codec = HeatmapCodec(size_wh=(192, 256), activation="softmax")
+    points = np.array([[[49.5, 49.5]], [[149.5, 201.5]]])
+    near, far = codec.encode(points, np.full((2, 1), 2)).arrays["heatmaps"]
+    mixture = np.log(np.maximum(0.6 * near + 0.4 * far, 1e-30))
+    found, score = codec.decode(Outputs({"heatmaps": mixture[None]}))
+    np.testing.assert_allclose(found[0, 0], points[0, 0], atol=0.05)
+    assert score[0, 0] == pytest.approx(0.6, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"refine": "guess"},
+        {"activation": "tanh"},
+        {"sigma": 0},
+        {"sigma": float("nan")},
+        {"blur": -1},
+        {"blur": float("nan")},
+        {"size_wh": (190, 256)},
+        {"size_wh": (192, 250)},
+        {"stride": 0},
+        {"stride": -4},
+        {"size_wh": (0, 0)},
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: dict) -> None:
+    with pytest.raises(ShapeError):
+        HeatmapCodec(**options)

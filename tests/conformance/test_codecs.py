@@ -1,0 +1,267 @@
+"""Every codec of the table: encode, decode and flip belong together, in numpy and in torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vitruvian.codecs
+from vitruvian.codecs import CODECS, HeatmapCodec, SimccCodec, codec_from_dict, codec_to_dict
+from vitruvian.errors import ShapeError, WeightsError
+from vitruvian.skeletons import VITRUVIAN19
+from vitruvian.types import Outputs
+
+_VARIANTS: dict[str, Any] = {
+    **{f"{kind} by default": build() for kind, build in CODECS.items()},
+    "heatmap argmax": HeatmapCodec(refine="argmax"),
+    "heatmap quarter": HeatmapCodec(refine="quarter"),
+    "heatmap blurred": HeatmapCodec(blur=1.5),
+    "heatmap odd maps": HeatmapCodec(size_wh=(76, 92), sigma=1.5),
+    "heatmap stride 8": HeatmapCodec(stride=8, sigma=1.2),
+    "heatmap stride 2": HeatmapCodec(size_wh=(96, 128), stride=2, sigma=3.0),
+    "heatmap softmax": HeatmapCodec(activation="softmax"),
+    "heatmap softmax quarter": HeatmapCodec(activation="softmax", refine="quarter"),
+    "heatmap softmax wide": HeatmapCodec(size_wh=(256, 256), stride=2, activation="softmax", sigma=25.0),
+    "simcc argmax": SimccCodec(refine="argmax"),
+    "simcc whole pixels": SimccCodec(split=1.0, sigma=4.0),
+    "simcc thirds": SimccCodec(size_wh=(75, 101), split=3.0, sigma=2.0),
+    "simcc coarse": SimccCodec(split=0.5, sigma=6.0),
+}
+
+
+def test_the_table_is_the_folder() -> None:
+    folder = Path(vitruvian.codecs.__file__).parent
+    assert {p.stem for p in folder.glob("*.py")} - {"__init__"} == set(CODECS)
+    assert all(build.kind == kind for kind, build in CODECS.items())
+    assert {codec.kind for codec in _VARIANTS.values()} == set(CODECS)
+
+
+@pytest.fixture(params=sorted(_VARIANTS))
+def codec(request: pytest.FixtureRequest) -> Any:
+    return _VARIANTS[request.param]
+
+
+def _step(codec: Any) -> float:
+    """Input pixels between two cells of the representation."""
+    return codec.stride if codec.kind == "heatmap" else 1 / codec.split
+
+
+def _perfect(codec: Any, arrays: dict[str, np.ndarray]) -> Outputs:
+    """What a network would say that has learned its targets exactly."""
+    if codec.kind == "heatmap" and codec.activation == "linear":
+        return Outputs(dict(arrays))
+    return Outputs({k: np.log(np.maximum(v, 1e-37)).astype(np.float32) for k, v in arrays.items()})
+
+
+def _tolerance(codec: Any) -> float:
+    """Largest error in input pixels, in the interior."""
+    if codec.refined:
+        return 0.05
+    return _step(codec) / (4 if codec.refine == "quarter" else 2) + 1e-3
+
+
+def _joints(codec: Any, rng: np.random.Generator, count: int = 40, multiple: float | None = None) -> np.ndarray:
+    """(B, 19, 2) float32 sub-pixel positions in the interior: beyond the reach of a smoothing from the border."""
+    margin = 1.6 * _step(codec) + (3 * codec.blur + 2) * codec.stride * (getattr(codec, "blur", 0) > 0)
+    low, high = margin, np.array(codec.size_wh) - 1 - margin
+    points = rng.uniform(low, high, (count, len(VITRUVIAN19), 2))
+    if multiple is not None:
+        points = np.round(points / multiple) * multiple
+    return points.astype(np.float32)
+
+
+def _visible(points: np.ndarray) -> np.ndarray:
+    return np.full(points.shape[:2], 2, np.int8)
+
+
+def test_round_trip(codec: Any, rng: np.random.Generator) -> None:
+    points = _joints(codec, rng)
+    targets = codec.encode(points, _visible(points))
+    assert (targets.weights == 1).all()
+    found, scores = codec.decode(_perfect(codec, targets.arrays))
+    assert found.shape == points.shape
+    assert found.dtype == scores.dtype == np.float32
+    assert np.abs(found - points).max() <= _tolerance(codec)
+
+
+def test_scores_tell_certain_from_lost(codec: Any, rng: np.random.Generator) -> None:
+    points = _joints(codec, rng)
+    targets = codec.encode(points, _visible(points))
+    _, certain = codec.decode(_perfect(codec, targets.arrays))
+    assert certain.shape == points.shape[:2]
+    assert certain.min() >= (0.9 if codec.sigma >= 2 else 0.8)
+    assert certain.max() <= 1
+    if codec.sigma < 20:  # a target that covers most of the map cannot be told from nothing
+        lost = {k: np.zeros((2, *shape), np.float32) for k, shape in codec.shapes(len(VITRUVIAN19)).items()}
+        assert codec.decode(Outputs(lost))[1].max() <= 0.25
+    wild = {k: rng.normal(0, 5, (4, *shape)).astype(np.float32) for k, shape in codec.shapes(len(VITRUVIAN19)).items()}
+    found, scores = codec.decode(Outputs(wild))
+    assert ((scores >= 0) & (scores <= 1)).all()
+    low, high = -0.5 - 1.5 * _step(codec), np.array(codec.size_wh) - 0.5 + 1.5 * _step(codec)
+    assert ((found >= low) & (found <= high)).all()
+
+
+def test_shapes_are_those_of_the_targets(codec: Any, rng: np.random.Generator) -> None:
+    points = _joints(codec, rng, 3)
+    targets = codec.encode(points, _visible(points))
+    shapes = codec.shapes(len(VITRUVIAN19))
+    assert list(targets.arrays) == list(shapes)
+    for name, array in targets.arrays.items():
+        assert array.shape == (3, *shapes[name])
+        assert array.dtype == np.float32
+    assert targets.weights.shape == points.shape[:2]
+    assert targets.weights.dtype == np.float32
+
+
+def test_the_mirrored_image_is_the_flipped_target(codec: Any, rng: np.random.Generator) -> None:
+    """Bit for bit, on positions that floats hold exactly: no shift by a cell, which cost HRNet 2 points of AP."""
+    points = _joints(codec, rng, multiple=0.25)
+    width = codec.size_wh[0]
+    mirrored = points[:, VITRUVIAN19.flip].copy()
+    mirrored[..., 0] = width - 1 - mirrored[..., 0]
+    plain = codec.encode(points, _visible(points)).arrays
+    flipped = codec.flip(Outputs(codec.encode(mirrored, _visible(points)).arrays), VITRUVIAN19).arrays
+    assert list(flipped) == list(plain)
+    for name, array in plain.items():
+        if codec.kind == "simcc" and codec.split == 3 or codec.sigma > 20:  # thirds of a pixel, or sums in another order
+            np.testing.assert_allclose(flipped[name], array, rtol=2e-5, atol=1e-9)
+        else:
+            np.testing.assert_allclose(flipped[name], array, rtol=3e-7, atol=1e-12)
+
+
+def test_averaging_with_the_mirror_moves_nothing(codec: Any, rng: np.random.Generator) -> None:
+    """What test-time flipping does, with a network that answers perfectly both times."""
+    points = _joints(codec, rng)
+    mirrored = points[:, VITRUVIAN19.flip].copy()
+    mirrored[..., 0] = codec.size_wh[0] - 1 - mirrored[..., 0]
+    plain = _perfect(codec, codec.encode(points, _visible(points)).arrays)
+    other = codec.flip(_perfect(codec, codec.encode(mirrored, _visible(points)).arrays), VITRUVIAN19)
+    both = Outputs({k: (plain.arrays[k] + other.arrays[k]) / 2 for k in plain.arrays})
+    assert np.abs(codec.decode(both)[0] - points).max() <= _tolerance(codec)
+
+
+def test_flipping_twice_changes_nothing(codec: Any, rng: np.random.Generator) -> None:
+    arrays = {k: rng.normal(size=(2, *s)).astype(np.float32) for k, s in codec.shapes(len(VITRUVIAN19)).items()}
+    before = {k: v.copy() for k, v in arrays.items()}
+    twice = codec.flip(codec.flip(Outputs(arrays), VITRUVIAN19), VITRUVIAN19).arrays
+    for name in arrays:
+        np.testing.assert_array_equal(twice[name], arrays[name])
+        np.testing.assert_array_equal(arrays[name], before[name])
+
+
+def test_joints_outside_or_unlabelled_have_no_weight(codec: Any) -> None:
+    width, height = codec.size_wh
+    cases = [
+        ((5.0, 5.0), 2, 1), ((5.0, 5.0), 1, 1), ((5.0, 5.0), 0, 0), ((np.nan, np.nan), 0, 0), ((np.nan, np.nan), 2, 0),
+        ((-0.5, -0.5), 2, 1), ((width - 0.5, height - 0.5), 2, 1), ((0.0, height - 1.0), 1, 1),
+        ((-0.75, 5.0), 2, 0), ((5.0, -0.75), 2, 0), ((width - 0.25, 5.0), 2, 0), ((5.0, height - 0.25), 2, 0),
+        ((1e9, 5.0), 2, 0), ((5.0, -np.inf), 2, 0),
+    ]  # fmt: skip
+    points = np.array([[c[0] for c in cases]], np.float32)
+    visibility = np.array([[c[1] for c in cases]], np.int8)
+    targets = codec.encode(points, visibility)
+    assert targets.weights[0].tolist() == [c[2] for c in cases]
+    for array in targets.arrays.values():
+        assert np.isfinite(array).all()
+        assert (array[0, [i for i, c in enumerate(cases) if not c[2]]] == 0).all()
+        assert (array[0, [i for i, c in enumerate(cases) if c[2]]].reshape(sum(c[2] for c in cases), -1).sum(axis=1) > 0).all()
+
+
+def test_joints_at_the_border_decode_to_the_border(codec: Any) -> None:
+    """Within half a cell: the outermost cells have no neighbour to be refined with."""
+    width, height = codec.size_wh
+    x, y = np.array([-0.4, 0, 0.7, width / 2, width - 1.3, width - 0.6]), np.array([-0.4, 0, 3, height - 2, height - 0.6])
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(1, -1, 2).astype(np.float32)
+    found, scores = codec.decode(_perfect(codec, codec.encode(points, _visible(points)).arrays))
+    slack = 3 * codec.blur * codec.stride if codec.kind == "heatmap" else 0  # smoothing reaches over the border
+    assert np.abs(found - points).max() <= max(0.5, _step(codec) / 2 + 1e-3 + slack)
+    assert scores.min() >= 0.75
+
+
+def test_torch_makes_the_same_targets(codec: Any, rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    width, height = codec.size_wh
+    points = rng.uniform(-10, [width + 10, height + 10], (6, 19, 2)).astype(np.float32)
+    points[0, :4] = [[-0.5, -0.5], [width - 0.5, height - 0.5], [np.nan, np.nan], [width - 0.25, 3]]
+    visibility = rng.integers(0, 3, (6, 19)).astype(np.int8)
+    visibility[0, :4] = 2
+    numpy, tensors = codec.encode(points, visibility), codec.encode_torch(torch.from_numpy(points), torch.from_numpy(visibility))
+    np.testing.assert_array_equal(tensors.weights.numpy(), numpy.weights)
+    assert tensors.weights.dtype == torch.float32
+    assert list(tensors.arrays) == list(numpy.arrays)
+    for name, array in numpy.arrays.items():
+        assert tensors.arrays[name].dtype == torch.float32
+        np.testing.assert_allclose(tensors.arrays[name].numpy(), array, rtol=1e-4, atol=1e-7)
+
+
+def test_torch_outputs_decode_alike(codec: Any, rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch")
+    points = _joints(codec, rng, 4)
+    outputs = _perfect(codec, codec.encode(points, _visible(points)).arrays)
+    found, scores = codec.decode(outputs)
+    again, scores_again = codec.decode(Outputs({k: torch.from_numpy(v) for k, v in outputs.arrays.items()}))
+    assert isinstance(again, np.ndarray)
+    np.testing.assert_allclose(again, found, atol=2e-3)
+    np.testing.assert_allclose(scores_again, scores, atol=1e-5)
+
+
+def test_batch_entries_do_not_mix(codec: Any, rng: np.random.Generator) -> None:
+    arrays = {k: rng.normal(size=(3, *s)).astype(np.float32) for k, s in codec.shapes(5).items()}
+    found, scores = codec.decode(Outputs(arrays))
+    for i in range(3):
+        alone, score = codec.decode(Outputs({k: v[i : i + 1] for k, v in arrays.items()}))
+        np.testing.assert_array_equal(alone[0], found[i])
+        np.testing.assert_allclose(score[0], scores[i], rtol=1e-5)
+    nobody, none = codec.decode(Outputs({k: v[:0] for k, v in arrays.items()}))
+    assert nobody.shape == (0, 5, 2)
+    assert none.shape == (0, 5)
+
+
+def test_decoding_and_encoding_leave_their_input_alone(codec: Any, rng: np.random.Generator) -> None:
+    points = _joints(codec, rng, 2)
+    points[0, 0] = np.nan
+    kept = points.copy()
+    visibility = _visible(points)
+    outputs = _perfect(codec, codec.encode(points, visibility).arrays)
+    before = {k: v.copy() for k, v in outputs.arrays.items()}
+    codec.decode(outputs)
+    np.testing.assert_array_equal(points, kept)
+    assert (visibility == 2).all()
+    for name, array in before.items():
+        np.testing.assert_array_equal(outputs.arrays[name], array)
+
+
+def test_record_survives_json(codec: Any) -> None:
+    again = codec_from_dict(json.loads(json.dumps(codec_to_dict(codec))))
+    assert again == codec
+    assert type(again) is type(codec)
+    assert hash(again) == hash(codec)
+
+
+def test_records_that_do_not_fit_are_refused(codec: Any) -> None:
+    record = codec_to_dict(codec)
+    with pytest.raises(WeightsError, match=r"unknown codec kind 'smell'; known: heatmap, simcc"):
+        codec_from_dict({**record, "kind": "smell"})
+    with pytest.raises(WeightsError, match="colour"):
+        codec_from_dict({**record, "colour": "red"})
+    with pytest.raises(WeightsError, match="unknown codec kind None"):
+        codec_from_dict({k: v for k, v in record.items() if k != "kind"})
+
+
+def test_resizing_keeps_everything_else(codec: Any) -> None:
+    larger = codec.resized((2 * codec.size_wh[0], 2 * codec.size_wh[1]))
+    assert larger.size_wh == (2 * codec.size_wh[0], 2 * codec.size_wh[1])
+    assert {**codec_to_dict(larger), "size_wh": 0} == {**codec_to_dict(codec), "size_wh": 0}
+    assert larger.resized(codec.size_wh) == codec
+
+
+def test_arrays_of_another_shape_are_refused(codec: Any) -> None:
+    """Also maps of another size, which would silently be read on the wrong scale."""
+    shapes = codec.shapes(3)
+    for change in (lambda s: (2, *s[:-1], s[-1] + 1), lambda s: s, lambda s: (2, 2, *s)):
+        with pytest.raises(ShapeError, match="must be"):
+            codec.decode(Outputs({k: np.zeros(change(s), np.float32) for k, s in shapes.items()}))

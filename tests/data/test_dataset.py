@@ -1,0 +1,136 @@
+"""`PoseDataset`: samples depend on (seed, epoch, index) alone, and joints stay on what they mark."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vitruvian.data import PoseDataset, SizeSchedule
+from vitruvian.errors import VitruvianError
+from vitruvian.preprocess import Preprocess
+from vitruvian.skeletons import COCO17, LSP14, VITRUVIAN19
+from vitruvian.transforms import RandomGeometry, RandomPhotometry
+from vitruvian.types import Person, Record
+
+_STILL = RandomPhotometry(0, 0, 0, 0, grey_prob=0, blur_prob=0, jpeg_prob=0, low_res_prob=0, noise_prob=0, erase_prob=0)
+
+
+def record(skeleton=LSP14, count=1, seed=0, **changes) -> Record:
+    """Black photos with one lit square at each joint, of a brightness that tells the joints apart."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((220, 180, 3), np.uint8)
+    people = []
+    for _ in range(count):
+        points = np.stack([rng.permutation(len(skeleton)) * 8 + 30, rng.permutation(len(skeleton)) * 11 + 20], 1)
+        for k, (x, y) in enumerate(points):
+            image[y - 3 : y + 4, x - 3 : x + 4] = 100 + 8 * k
+        box = np.array([15.0, 5.0, 165.0, 205.0])
+        people.append(Person(points.astype(float), np.full(len(skeleton), 2), **{"box_xyxy": box, **changes}))
+    return Record(None, f"image{seed}", (180, 220), skeleton, tuple(people), extra={"pixels": lambda: image})
+
+
+def dataset(records=None, skeleton=LSP14, **options) -> PoseDataset:
+    return PoseDataset(records or [record()], skeleton, Preprocess(size_wh=(192, 256)), **options)
+
+
+def test_joints_stay_on_what_they_mark(rng):
+    """Under every rotation, scale, shift and mirror; a mirrored left joint is the photo's right one."""
+    data = dataset(geometry=RandomGeometry(180, 1.0, 0.3, 0.1, 0.5), seed=int(rng.integers(1 << 30)))
+    seen = set()
+    for epoch in range(60):
+        sample = data.sample(0, epoch)
+        seen.add(sample.flipped)
+        for k in range(14):
+            x, y = sample.keypoints_px[k]
+            if not (3 < x < 188 and 3 < y < 252):
+                continue
+            source = LSP14.flip[k] if sample.flipped else k
+            value = int(sample.image[round(float(y)), round(float(x)), 0])
+            assert abs(value - (100 + 8 * source)) <= 4, (epoch, k, value)
+    assert seen == {True, False}
+
+
+def test_without_augmentation_a_sample_is_the_plain_crop():
+    data = dataset()
+    sample = data.sample(0, 5)
+    crop, frame_to_input = data.preprocess.crop(data.image(0), data.box(0))
+    np.testing.assert_array_equal(sample.image, crop)
+    assert sample.frame_to_input == frame_to_input
+
+
+def test_draws_depend_on_seed_epoch_and_index_alone():
+    records = [record(seed=0), record(seed=1)]
+    make = lambda seed: dataset(records, geometry=RandomGeometry(), photometry=RandomPhotometry(), seed=seed)  # noqa: E731
+    first, again, other = make(3), make(3), make(4)
+    again.sample(1, 0)  # what was drawn before must not matter
+    a, b = first.sample(0, 2), again.sample(0, 2)
+    np.testing.assert_array_equal(a.image, b.image)
+    assert a.frame_to_input == b.frame_to_input
+    assert other.sample(0, 2).frame_to_input != a.frame_to_input
+    assert first.sample(0, 3).frame_to_input != a.frame_to_input
+    assert first.sample(1, 2).frame_to_input != a.frame_to_input
+
+
+def test_joints_a_source_lacks_are_missing_not_zero():
+    sample = dataset(skeleton=VITRUVIAN19).sample(0)
+    for k, joint in enumerate(VITRUVIAN19.joints):
+        if joint in LSP14.joints:
+            expected = sample.frame_to_input.apply(record().persons[0].keypoints_px[LSP14.index(joint)])
+            np.testing.assert_allclose(sample.keypoints_px[k], expected, atol=1e-3)
+            assert sample.visibility[k] == 2
+        else:
+            assert np.isnan(sample.keypoints_px[k]).all()
+            assert sample.visibility[k] == 0
+
+
+def test_sources_of_several_skeletons_mix():
+    data = dataset([record(LSP14), record(COCO17, seed=1)], skeleton=VITRUVIAN19)
+    assert [int((data.sample(i).visibility > 0).sum()) for i in range(2)] == [14, 17]
+
+
+def test_crowds_and_people_without_joints_are_left_out():
+    whole = record(count=3)
+    crowd = replace(whole.persons[0], is_crowd=True)
+    empty = Person(np.full((14, 2), np.nan), np.zeros(14), box_xyxy=whole.persons[0].box_xyxy)
+    assert len(dataset([replace(whole, persons=(crowd, empty, whole.persons[2]))])) == 1
+    with pytest.raises(VitruvianError, match="no person with labelled joints among 1 images"):
+        dataset([replace(whole, persons=(crowd, empty))])
+
+
+def test_a_person_without_a_box_gets_one_around_the_joints():
+    person = record().persons[0]
+    box = dataset([record(box_xyxy=None)]).box(0)
+    low, high = np.nanmin(person.keypoints_px, 0), np.nanmax(person.keypoints_px, 0)
+    margin = 0.15 * (high - low).max()
+    np.testing.assert_allclose(box, [*(low - margin), *(high + margin)])
+
+
+def test_progressive_sizes():
+    sizes = SizeSchedule((192, 256), ((2, (48, 64)), (5, (96, 128))))
+    assert [sizes.at(e) for e in (0, 1, 2, 4, 5, 90)] == [(48, 64)] * 2 + [(96, 128)] * 2 + [(192, 256)] * 2
+    data = dataset(sizes=sizes)
+    assert data[(0, 0)]["image"].shape == (64, 48, 3)
+    assert data[(0, 9)]["image"].shape == (256, 192, 3)
+    data.epoch = 3
+    assert data[0]["image"].shape == (128, 96, 3)
+
+
+def test_photos_are_decoded_once():
+    calls = []
+    base = record(count=2)
+    pixels = base.extra["pixels"]
+    counted = replace(base, extra={"pixels": lambda: (calls.append(1), pixels())[1]})
+    data = dataset([counted])
+    data.preload()
+    for i in range(len(data)):
+        data.sample(i, 1)
+    assert len(calls) == 1
+
+
+def test_photometry_leaves_joints_alone():
+    plain, coloured = dataset(photometry=_STILL), dataset(photometry=RandomPhotometry(erase_prob=1.0))
+    np.testing.assert_array_equal(plain.sample(0).image, dataset().sample(0).image)
+    np.testing.assert_array_equal(plain.sample(0).keypoints_px, coloured.sample(0).keypoints_px)
+    assert (plain.sample(0).image != coloured.sample(0).image).any()

@@ -1,0 +1,66 @@
+"""`Card`: everything that turns pixels into named joints survives the file, and what is broken is refused by name."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from vitruvian.codecs import HeatmapCodec, SimccCodec
+from vitruvian.errors import WeightsError
+from vitruvian.preprocess import Preprocess
+from vitruvian.skeletons import SKELETONS
+from vitruvian.weights import Card
+
+
+def card(**changes) -> Card:
+    fields = {
+        "name": "some model",
+        "model": "compact",
+        "skeleton": SKELETONS["coco17"],
+        "preprocess": Preprocess(size_wh=(96, 128), padding=1.3),
+        "codec": HeatmapCodec(size_wh=(96, 128), sigma=1.5, activation="softmax"),
+        "options": {"widths": (8, 16, 16, 16)},
+        "data": ({"name": "photos", "terms": "CC0"},),
+        "metrics": ({"metric": "PCK", "value": 0.5},),
+        "provenance": {"commit": "abc"},
+        "notes": "ü and 日本",
+    }
+    return Card(**{**fields, **changes})
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
+@pytest.mark.parametrize("codec", [HeatmapCodec(refine="quarter"), SimccCodec(split=3.0)], ids=lambda c: c.kind)
+def test_a_card_survives_json(skeleton, codec):
+    before = card(skeleton=skeleton, codec=codec)
+    assert Card.from_json(before.to_json()) == before
+
+
+def test_metrics_are_added_not_replaced():
+    more = card().with_metrics({"metric": "AP", "value": 0.1})
+    assert [m["metric"] for m in more.metrics] == ["PCK", "AP"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.pop("skeleton"), "skeleton"),
+        (lambda d: d["skeleton"].update(sigmas=[1.0]), "sigmas"),
+        (lambda d: d["codec"].update(kind="magic"), "magic"),
+        (lambda d: d["codec"].update(speed=3), "speed"),
+        (lambda d: d["preprocess"].update(gamma=2), "gamma"),
+        (lambda d: d.update(version=99), "99"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_file(change, said):
+    data = json.loads(card().to_json())
+    change(data)
+    with pytest.raises(WeightsError, match=said) as caught:
+        Card.from_json(json.dumps(data), "model.onnx")
+    assert "model.onnx" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [None, "", "[1]", "{not json"])
+def test_no_card_is_an_error_that_names_the_file(text):
+    with pytest.raises(WeightsError, match=r"file\.onnx"):
+        Card.from_json(text, "file.onnx")
