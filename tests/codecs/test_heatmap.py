@@ -141,6 +141,21 @@ def test_scores_of_softmax_maps_are_mass_near_the_peak() -> None:
     assert score[0, 0] == pytest.approx(0.6, abs=0.01)
 
 
+@pytest.mark.parametrize("sigma", [1.0, 2.0, 5.0, 25.0])
+def test_a_map_without_a_peak_scores_its_share_of_the_area(sigma: float) -> None:
+    codec = HeatmapCodec(size_wh=(512, 640), stride=4, activation="softmax", sigma=sigma)
+    logits = np.full((1, 1, 160, 128), 3.0, np.float32)
+    logits[0, 0, 80, 64] += 1e-3  # a peak that holds nothing, so that the window lies inside
+    (score,) = codec.decode(Outputs({"heatmaps": logits}))[1].ravel()
+    side = 2 * round(2 * sigma) + 1
+    offsets = np.arange(-200, 201)
+    inside = (
+        np.exp(-(offsets**2) / (2 * sigma**2))[np.abs(offsets) <= side // 2].sum()
+        / np.exp(-(offsets**2) / (2 * sigma**2)).sum()
+    )
+    assert score == pytest.approx(side**2 / (128 * 160) / inside**2, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -121,7 +121,7 @@ def test_joints_outside_and_people_without_any_are_reported(name, tmp_path, rng)
     (first,), (second,), (third,) = (records[i].persons for i in range(3))
     stray = int(rng.choice(np.flatnonzero(first.labelled)))
     points = first.keypoints_px.copy()
-    points[stray] = np.array(records[0].size_wh) + [5, -9]
+    points[stray] = [records[0].size_wh[0] + 5.0, -9.0]
     change(0, points, first.visibility)
     change(1, second.keypoints_px - 400, second.visibility)
     change(2, third.keypoints_px, np.zeros_like(third.visibility))

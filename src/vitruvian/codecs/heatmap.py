@@ -40,6 +40,8 @@ class HeatmapCodec:
         the score is the peak's height. ``"softmax"``: logits over all pixels of the map, trained by cross-entropy
         with a target that sums to 1; the score is the probability mass within two sigma of the peak, over what
         a perfect target holds there.
+    outside : what a labelled joint outside of the input teaches. ``"ignored"``: nothing. ``"empty"`` (linear maps
+        only): that its map is empty, so that legs below the edge of a portrait get low scores instead of a guess.
     """
 
     kind: ClassVar[str] = "heatmap"
@@ -51,6 +53,7 @@ class HeatmapCodec:
     refine: str = "dark"
     blur: float = 0.0
     activation: str = "linear"
+    outside: str = "ignored"
 
     def __post_init__(self) -> None:
         if self.refine not in _REFINEMENTS or self.activation not in _ACTIVATIONS:
@@ -58,7 +61,12 @@ class HeatmapCodec:
                 f"refine must be one of {_REFINEMENTS} and activation one of {_ACTIVATIONS}, "
                 f"got '{self.refine}' and '{self.activation}'"
             )
-        if any(side % self.stride for side in self.size_wh) or self.sigma <= 0 or self.blur < 0:
+        if self.outside not in ("ignored", "empty") or (self.outside == "empty" and self.activation != "linear"):
+            raise ShapeError(
+                f"outside must be ignored, or empty for linear maps; got '{self.outside}' for {self.activation} maps"
+            )
+        fits = self.stride >= 1 and all(side >= self.stride and side % self.stride == 0 for side in self.size_wh)
+        if not (fits and self.sigma > 0 and self.blur >= 0):  # written so that NaN is refused
             raise ShapeError(
                 f"the input size must be a multiple of the stride and sigma positive, got size_wh {self.size_wh}, "
                 f"stride {self.stride}, sigma {self.sigma}, blur {self.blur}"
@@ -92,18 +100,20 @@ class HeatmapCodec:
         return (keypoints_map + 0.5) * self.stride - 0.5
 
     def encode(self, keypoints_px: np.ndarray, visibility: np.ndarray) -> Targets:
-        """See `Codec.encode`. A joint outside the input has weight 0."""
+        """See `Codec.encode`. A joint outside the input has weight 0, unless its map is to be empty."""
         width, height = self.map_wh
         centre = self.to_map(np.asarray(keypoints_px, np.float32))
         with np.errstate(invalid="ignore"):
             inside = (centre >= -0.5).all(-1) & (centre[..., 0] <= width - 0.5) & (centre[..., 1] <= height - 0.5)
-        weights = (inside & (np.asarray(visibility) > 0)).astype(np.float32)
-        centre = np.where(weights[..., None] > 0, centre, 0)
+        labelled = np.asarray(visibility) > 0
+        drawn = (inside & labelled).astype(np.float32)
+        weights = labelled.astype(np.float32) if self.outside == "empty" else drawn
+        centre = np.where(drawn[..., None] > 0, centre, 0)
         across = np.exp(-((np.arange(width, dtype=np.float32) - centre[..., :1]) ** 2) / (2 * self.sigma**2))
         down = np.exp(-((np.arange(height, dtype=np.float32) - centre[..., 1:]) ** 2) / (2 * self.sigma**2))
         if self.activation == "softmax":
             across, down = across / across.sum(-1, keepdims=True), down / down.sum(-1, keepdims=True)
-        maps = down[..., :, None] * across[..., None, :] * weights[..., None, None]
+        maps = down[..., :, None] * across[..., None, :] * drawn[..., None, None]
         return Targets({self.array: maps.astype(np.float32)}, weights)
 
     def encode_torch(self, keypoints_px: Any, visibility: Any) -> Targets:
@@ -113,14 +123,14 @@ class HeatmapCodec:
         width, height = self.map_wh
         centre = self.to_map(keypoints_px.float())
         limit = torch.tensor([width - 0.5, height - 0.5], device=centre.device)
-        weights = ((centre >= -0.5) & (centre <= limit)).all(-1) & (visibility > 0)
-        centre = torch.where(weights[..., None], centre, torch.zeros_like(centre))
+        drawn = ((centre >= -0.5) & (centre <= limit)).all(-1) & (visibility > 0)
+        weights = (visibility > 0).float() if self.outside == "empty" else drawn.float()
+        centre = torch.where(drawn[..., None], centre, torch.zeros_like(centre))
         across = torch.exp(-((torch.arange(width, device=centre.device) - centre[..., :1]) ** 2) / (2 * self.sigma**2))
         down = torch.exp(-((torch.arange(height, device=centre.device) - centre[..., 1:]) ** 2) / (2 * self.sigma**2))
         if self.activation == "softmax":
             across, down = across / across.sum(-1, keepdim=True), down / down.sum(-1, keepdim=True)
-        weights = weights.float()
-        maps = down[..., :, None] * (across * weights[..., None])[..., None, :]
+        maps = down[..., :, None] * (across * drawn.float()[..., None])[..., None, :]
         return Targets({self.array: maps}, weights)
 
     def decode(self, outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
@@ -130,10 +140,12 @@ class HeatmapCodec:
         if maps.ndim != 4:
             raise ShapeError(f"heatmaps must be (B, K, h, w), got {tuple(maps.shape)}")
         batch, joints, height, width = maps.shape
+        if (width, height) != self.map_wh:
+            raise ShapeError(f"heatmaps must be {self.map_wh} wide and high for {self}, got {(width, height)}")
         flat = maps.reshape(batch * joints, height, width)
         if self.activation == "softmax":
             flat = _softmax(flat)
-        index = _numpy(flat.reshape(len(flat), -1).argmax(1))
+        index = _numpy(flat.reshape(len(flat), height * width).argmax(1))
         peak_xy = np.stack([index % width, index // width], axis=1)
         scores = self._scores(flat, peak_xy)
         centre = peak_xy.astype(np.float32)
@@ -150,8 +162,9 @@ class HeatmapCodec:
             return np.clip(peak, 0, 1).astype(np.float32)
         reach = max(1, round(2 * self.sigma))
         patches = _patches(flat, peak_xy, reach, fill=0.0)
-        profile = np.exp(-(np.arange(-40, 41) ** 2) / (2 * self.sigma**2))
-        held = (profile[40 - reach : 41 + reach].sum() / profile.sum()) ** 2
+        offsets = np.arange(-4 * reach, 4 * reach + 1)
+        profile = np.exp(-(offsets**2) / (2 * self.sigma**2))
+        held = (profile[np.abs(offsets) <= reach].sum() / profile.sum()) ** 2
         return np.clip(patches.sum(axis=(1, 2)) / held, 0, 1).astype(np.float32)
 
     def flip(self, outputs: Outputs, skeleton: Skeleton) -> Outputs:
@@ -183,13 +196,13 @@ def _patches(flat: Any, centre_xy: np.ndarray, reach: int, fill: float) -> np.nd
     columns = centre_xy[:, 0, None, None] + step[None, :]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     index = np.clip(rows, 0, height - 1) * width + np.clip(columns, 0, width - 1)
-    index = index.reshape(len(flat), -1)
+    index = index.reshape(len(flat), len(step) ** 2)
     if _is_tensor(flat):
         import torch
 
         found = flat.flatten(1).gather(1, torch.from_numpy(index).to(flat.device)).cpu().numpy()
     else:
-        found = np.take_along_axis(flat.reshape(len(flat), -1), index, axis=1)
+        found = np.take_along_axis(flat.reshape(len(flat), height * width), index, axis=1)
     return np.where(inside, found.reshape(inside.shape), np.float32(fill))
 
 

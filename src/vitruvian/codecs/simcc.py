@@ -40,8 +40,11 @@ class SimccCodec:
     refine: str = "parabola"
 
     def __post_init__(self) -> None:
-        if self.refine not in ("argmax", "parabola") or self.split <= 0 or self.sigma <= 0:
+        if self.refine not in ("argmax", "parabola") or not (self.split > 0 and self.sigma > 0):
             raise ShapeError(f"refine must be argmax or parabola, split and sigma positive, got {self}")
+        # Otherwise the mirror image's bins would lie between those of the image, and flipping would move joints.
+        if any(abs(side * self.split - count) > 1e-6 for side, count in zip(self.size_wh, self.bins_xy, strict=True)):
+            raise ShapeError(f"both sides times split must be whole numbers of bins, got {self}")
 
     @property
     def bins_xy(self) -> tuple[int, int]:
@@ -94,11 +97,11 @@ class SimccCodec:
     def decode(self, outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
         """See `Codec.decode`."""
         keypoints, masses = [], []
-        for name in ("simcc_x", "simcc_y"):
+        for name, count in zip(("simcc_x", "simcc_y"), self.bins_xy, strict=True):
             logits = outputs.arrays[name]
             logits = np.asarray(logits.detach().float().cpu() if hasattr(logits, "detach") else logits, np.float32)
-            if logits.ndim != 3:
-                raise ShapeError(f"{name} must be (B, K, bins), got {logits.shape}")
+            if logits.ndim != 3 or logits.shape[2] != count:
+                raise ShapeError(f"{name} must be (B, K, {count}) for {self}, got {logits.shape}")
             exponent = np.exp(logits - logits.max(-1, keepdims=True))
             total = exponent.sum(-1, keepdims=True)
             best = logits.argmax(-1)

@@ -66,8 +66,9 @@ def is_number(value: Any) -> bool:
     """Whether a parsed value is a finite number (a bool is not)."""
     # The first test is nearly always enough, and much faster than asking numbers.Real; comparing (False for NaN) does
     # not overflow as converting a huge whole number would.
-    is_real = type(value) in (int, float) or (isinstance(value, numbers.Real) and not isinstance(value, bool))
-    return is_real and bool(abs(value) <= sys.float_info.max)
+    if type(value) is int or type(value) is float:
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and bool(np.isfinite(float(value)))
 
 
 class Fields:

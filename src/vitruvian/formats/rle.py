@@ -133,7 +133,7 @@ def from_polygons(polygons: Iterable[Sequence[float]], size_wh: tuple[int, int])
         corners = np.asarray(polygon, dtype=np.float64)
         if corners.ndim != 1 or corners.size < 6 or corners.size % 2 or not np.isfinite(corners).all():
             raise ShapeError(f"a polygon needs three or more finite x, y pairs in a flat list, got {corners.shape}")
-        mask |= _fill(corners.reshape(-1, 2), width, height)
+        _fill(corners.reshape(-1, 2), mask)
     return mask
 
 
@@ -155,18 +155,24 @@ def to_mask(segmentation: Any, size_wh: tuple[int, int]) -> np.ndarray:
     return from_polygons(segmentation, size_wh)
 
 
-def _fill(corners_px: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(H, W) bool of one polygon (P, 2)."""
+def _fill(corners_px: np.ndarray, mask: np.ndarray) -> None:
+    """Set the pixels of one polygon (P, 2) in ``mask`` (H, W) bool."""
+    height, width = mask.shape
     u, v = _trace(np.trunc(corners_px * _FINE + 0.5))
     passes = u[1:] != u[:-1]
     here, before = u[1:][passes], u[:-1][passes]
     column = (np.where(here < before, here, here - 1) + 0.5) / _FINE - 0.5
     row = (np.minimum(v[1:], v[:-1])[passes] + 0.5) / _FINE - 0.5
     middle = (column == np.floor(column)) & (column >= 0) & (column <= width - 1)
-    row = np.ceil(np.clip(row[middle], 0, height))
-    # One toggle at (column, row) swaps inside and outside for all that follows; every column has an even number.
-    toggles = np.bincount((column[middle] * height + row).astype(np.int64), minlength=height * width + 1)
-    return (np.cumsum(toggles[: height * width]) % 2 == 1).reshape(width, height).T
+    if not middle.any():
+        return
+    column, row = column[middle].astype(np.int64), np.ceil(np.clip(row[middle], 0, height)).astype(np.int64)
+    left, right = int(column.min()), int(column.max()) + 1
+    # One toggle at (column, row) swaps inside and outside for all that follows, down the columns; each column has an
+    # even number (the last may be the first row of the next), so the columns left and right are not touched.
+    toggles = np.bincount((column - left) * height + row, minlength=(right - left) * height + 1)
+    inside = np.cumsum(toggles[: (right - left) * height].astype(np.uint8), dtype=np.uint8) & 1  # wrapping keeps parity
+    mask[:, left:right] |= inside.astype(bool).reshape(right - left, height).T
 
 
 def _trace(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

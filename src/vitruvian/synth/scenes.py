@@ -216,7 +216,7 @@ def _background(rng: np.random.Generator, scene: Scene) -> Image.Image:
     mix = rng.random((*cells, 1))
     coarse = base[0] * mix + base[1] * (1 - mix) + rng.normal(0, rng.uniform(3, 25), (*cells, 3))
     small = Image.fromarray(np.clip(coarse, 0, 255).astype(np.uint8))
-    method = Image.Resampling.NEAREST if rng.random() < 0.15 else Image.Resampling.BICUBIC
+    method = Image.Resampling.NEAREST if rng.random() < 0.15 else Image.Resampling.BILINEAR
     canvas = small.resize(canvas_wh, method)
     own = [colour for part in scene.figure.parts for _, colour in part.paint[:1]]
     shapes: list[tuple[Polygon, Colour]] = []
