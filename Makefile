@@ -8,7 +8,7 @@ FULL_ENV := .venv
 .PHONY: demo test lint bench clean
 
 demo: $(DEMO_ENV)/.ready  ## find people's joints in a photo (PHOTO=path, default: the astronaut)
-	$(DEMO_ENV)/bin/python tools/demo.py $(PHOTO)
+	$(DEMO_ENV)/bin/python tools/demo.py $(if $(PHOTO),"$(PHOTO)")
 
 test: $(FULL_ENV)/.ready lint  ## the full environment, then every test
 	$(FULL_ENV)/bin/python -m pytest
@@ -23,13 +23,13 @@ bench: $(FULL_ENV)/.ready  ## measure speed and size on this machine; results go
 
 # The light core only, and the one photo of scikit-image's wheel (without scikit-image's own needs).
 $(DEMO_ENV)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(DEMO_ENV)
+	sh tools/make_venv.sh $(PYTHON) $(DEMO_ENV)
 	$(DEMO_ENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
 	$(DEMO_ENV)/bin/python -m pip install --quiet --no-deps scikit-image
 	touch $@
 
 $(FULL_ENV)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(FULL_ENV)
+	sh tools/make_venv.sh $(PYTHON) $(FULL_ENV)
 	$(FULL_ENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+
+# Matrix products, which speeds are compared with, on as many threads as the networks; before numpy is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 
 from .common import save
 

@@ -1,37 +1,59 @@
-"""Resident memory while `vitruvian predict` works through a folder of 1,000 images: it must stay flat."""
+"""Resident memory of ``vitruvian predict`` on a folder of 1,000 images: it must stay flat."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 from PIL import Image
 
-from vitruvian import load
-
 from .common import photo
 
 
 def run(images: int = 1000) -> dict[str, Any]:
-    """Stream 1,000 files of 1280 x 960 pixels and read the process's resident memory along the way."""
-    process = psutil.Process()
+    """Run the command itself, pictures and result file included, and read its memory ten times a second."""
     with tempfile.TemporaryDirectory() as folder:
-        first = Path(folder) / "0000.jpg"
-        Image.fromarray(photo(1280, 960)).save(first, quality=85)
+        photos = Path(folder) / "photos"
+        photos.mkdir()
+        Image.fromarray(photo(1280, 960)).save(photos / "0000.jpg", quality=85)
         for i in range(1, images):
-            (Path(folder) / f"{i:04}.jpg").symlink_to(first)
-        paths = sorted(Path(folder).glob("*.jpg"))
-        readings: dict[str, float] = {}
-        with load("default", threads=2) as predictor:
-            for i, _ in enumerate(predictor.stream(paths), start=1):
-                if i in (50, 100, 250, 500, 750, 1000) or i == images:
-                    readings[str(i)] = round(process.memory_info().rss / 1e6, 1)
-    values = list(readings.values())
+            (photos / f"{i:04}.jpg").symlink_to(photos / "0000.jpg")
+        command = [
+            sys.executable,
+            "-m",
+            "vitruvian",
+            "predict",
+            str(photos),
+            "--out",
+            f"{folder}/out",
+            "--threads",
+            "2",
+        ]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        readings = []
+        while process.poll() is None:
+            try:
+                readings.append(psutil.Process(process.pid).memory_info().rss / 1e6)
+            except psutil.NoSuchProcess:
+                break
+            time.sleep(0.1)
+        seconds = time.perf_counter() - started
+        if process.wait() != 0:
+            raise RuntimeError(f"the command ended with {process.returncode}")
+    tenth = max(1, len(readings) // 10)
+    second, last = max(readings[tenth : 2 * tenth]), max(readings[-tenth:])
     return {
         "images": images,
         "image_size": "1280x960",
-        "resident_mb_after": readings,
-        "growth_mb_100_to_end": round(values[-1] - readings.get("100", values[0]), 1),
+        "drawn": True,
+        "seconds": round(seconds, 1),
+        "peak_mb": round(max(readings), 1),
+        "peak_mb_of_each_tenth": [round(max(readings[i * tenth : (i + 1) * tenth]), 1) for i in range(10)],
+        "growth_mb_second_to_last_tenth": round(last - second, 1),
     }

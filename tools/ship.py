@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the benchmarks, which are not installed
+
 import numpy as np
 import onnx
 from benchmarks.accuracy import run as measure

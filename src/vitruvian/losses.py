@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .errors import ShapeError
 from .types import Targets
 
 Arrays = dict[str, Tensor]
@@ -23,8 +24,8 @@ def heatmap_mse(arrays: Arrays, targets: Targets, peak_weight: float = 0.0) -> T
     ``peak_weight`` w weighs every pixel by 1 + w * target, against the emptiness of heatmaps; 0 is the plain error of
     Xiao et al., ECCV 2018.
     """
-    truth = targets.arrays["heatmaps"]
-    error = (arrays["heatmaps"].float() - truth) ** 2
+    found, truth = _pair(arrays, targets, "heatmaps")
+    error = (found.float() - truth) ** 2
     if peak_weight:
         error = error * (1 + peak_weight * truth)
     return _joint_mean(error.mean(dim=(-2, -1)), targets.weights)
@@ -32,15 +33,24 @@ def heatmap_mse(arrays: Arrays, targets: Targets, peak_weight: float = 0.0) -> T
 
 def heatmap_cross_entropy(arrays: Arrays, targets: Targets) -> Tensor:
     """Mean over labelled joints of the cross-entropy between a map's softmax and a target that sums to 1."""
-    return _joint_mean(
-        _cross_entropy(arrays["heatmaps"].flatten(2), targets.arrays["heatmaps"].flatten(2)), targets.weights
-    )
+    found, truth = _pair(arrays, targets, "heatmaps")
+    return _joint_mean(_cross_entropy(found.flatten(2), truth.flatten(2)), targets.weights)
 
 
 def simcc_cross_entropy(arrays: Arrays, targets: Targets) -> Tensor:
     """Mean over labelled joints of the two axes' cross-entropies (Li et al., ECCV 2022, section 3.2)."""
-    per_joint = sum(_cross_entropy(arrays[name], targets.arrays[name]) for name in ("simcc_x", "simcc_y"))
+    per_joint = sum(_cross_entropy(*_pair(arrays, targets, name)) for name in ("simcc_x", "simcc_y"))
     return _joint_mean(per_joint, targets.weights)  # type: ignore[arg-type]
+
+
+def _pair(arrays: Arrays, targets: Targets, name: str) -> tuple[Tensor, Tensor]:
+    """What was found and what is true; torch would stretch one to the other where a size is 1."""
+    found, truth = arrays[name], targets.arrays[name]
+    if found.shape != truth.shape:
+        raise ShapeError(
+            f"'{name}': the network gives {tuple(found.shape)}, the codec's targets are {tuple(truth.shape)}"
+        )
+    return found, truth
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

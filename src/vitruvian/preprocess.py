@@ -22,8 +22,8 @@ class Preprocess:
     ----------
     size_wh : the input's (width, height) in pixels.
     padding : factor by which the box grows after it was brought to the input's aspect ratio.
-    mean, std : per RGB channel on the scale 0..255; the network sees (value - mean) / std. Exported graphs do this
-        inside, and take uint8.
+    mean, std : one a channel, in the order of ``colour``, on the scale 0..255; the network sees (value - mean) / std.
+        Exported graphs do this inside, and take uint8.
     fill : value of pixels outside the photo, 0..255.
     colour : the order of channels; always ``"rgb"`` for models of this project, named because others differ.
     """
@@ -38,7 +38,10 @@ class Preprocess:
     def __post_init__(self) -> None:
         if len(self.size_wh) != 2 or min(self.size_wh) < 8:
             raise ShapeError(f"size_wh must be (width, height) of at least 8 pixels each, got {self.size_wh}")
-        if self.padding <= 0 or min(self.std) <= 0 or not 0 <= self.fill <= 255 or self.colour not in ("rgb", "bgr"):
+        if len(self.mean) != 3 or len(self.std) != 3 or not np.isfinite([*self.mean, *self.std]).all():
+            raise ShapeError(f"mean and std need three finite numbers each, got {self.mean} and {self.std}")
+        positive = self.padding > 0 and min(self.std) > 0  # also refuses NaN
+        if not positive or not 0 <= self.fill <= 255 or self.colour not in ("rgb", "bgr"):
             raise ShapeError(f"padding and std must be positive, fill in 0..255, colour rgb or bgr; got {self}")
 
     def frame_to_input(self, box_xyxy: np.ndarray) -> Affine:
@@ -50,10 +53,12 @@ class Preprocess:
         """(H, W, 3) uint8 RGB photo and a box -> ((h, w, 3) uint8 in this model's colour order, the map used)."""
         frame_to_input = self.frame_to_input(box_xyxy)
         crop = warp(image, frame_to_input, self.size_wh, self.fill)
-        return (crop[:, :, ::-1] if self.colour == "bgr" else crop), frame_to_input
+        return (np.ascontiguousarray(crop[:, :, ::-1]) if self.colour == "bgr" else crop), frame_to_input
 
     def normalise(self, crops: np.ndarray) -> np.ndarray:
         """(B, h, w, 3) uint8 -> (B, 3, h, w) float32, contiguous: what a torch network takes."""
+        if crops.ndim != 4 or crops.shape[3] != 3:
+            raise ShapeError(f"crops must be (B, h, w, 3), got {crops.shape}")
         batch, height, width, _ = crops.shape
         out = np.empty((batch, 3, height, width), np.float32)
         for c in range(3):  # plane by plane: several times faster than broadcasting over the last axis

@@ -6,6 +6,8 @@ import importlib
 import inspect
 import json
 import pkgutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,3 +211,10 @@ def test_a_file_that_does_not_exist_is_named(name, tmp_path):
 
 def test_every_kind_of_result_has_a_writer_for_predict():
     assert set(RESULT_WRITERS) == {"coco", "openpose", "csv", "parquet"}
+
+
+def test_optional_libraries_are_imported_only_when_they_are_needed():
+    optional = {"scipy", "h5py", "yaml", "pyarrow", "pandas", "torch"}
+    code = f"import sys, vitruvian.formats; print({optional} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"

@@ -117,6 +117,9 @@ def test_files_that_are_no_matlab_files(tmp_path):
     path.write_bytes(b"MATLAB 5.0 MAT-file")
     with pytest.raises(FormatError, match="MATLAB file"):
         lsp.read(path)
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400))
+    with pytest.raises(FormatError, match="-v7 in MATLAB"):
+        lsp.read(path)
     save(path, np.ones((14, 3, 2)))
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(FormatError, match="MATLAB file"):

@@ -89,6 +89,52 @@ def test_resuming_equals_not_having_stopped(tmp_path, monkeypatch):
         np.testing.assert_array_equal(got[name], value, err_msg=name)
 
 
+def test_stopping_early_keeps_the_schedule_and_can_go_on(tmp_path):
+    """``stop_after`` leaves a run that, resumed without it, ends where an uninterrupted one does."""
+    whole = train(tiny(tmp_path / "whole", epochs=3))
+    train(tiny(tmp_path / "parts", epochs=3, stop_after=1))
+    parts = train(tiny(tmp_path / "parts", epochs=3), resume=True)
+    expected, got = read_state(whole / "last.safetensors"), read_state(parts / "last.safetensors")
+    for name, value in expected.items():
+        np.testing.assert_array_equal(got[name], value, err_msg=name)
+
+
+def test_weights_of_small_crops_never_count_as_best(tmp_path):
+    sizes = {"size_wh": [64, 64], "progressive": [[2, 32, 32]]}
+    small = train(tiny(tmp_path / "small", epochs=3, stop_after=2, input=sizes))
+    assert read_card(small / "best.safetensors").metrics == (), "nothing was measured at the final size"
+    whole = train(tiny(tmp_path / "whole", epochs=3, input=sizes))
+    assert read_card(whole / "best.safetensors").metrics[0]["epoch"] == 2
+
+
+def test_a_run_without_a_due_validation_is_measured_all_the_same(tmp_path):
+    folder = train(tiny(tmp_path, epochs=1, val_every=5))
+    assert read_card(folder / "best.safetensors").metrics[0]["epoch"] == 0
+
+
+def test_a_recipes_path_will_do(tmp_path):
+    tiny(tmp_path, epochs=1).dump(tmp_path / "r.yaml")
+    assert (vitruvian.train(tmp_path / "r.yaml") / "best.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"loss": {"name": "mse"}}, "unknown loss 'mse'"),
+        ({"loss": {"name": "heatmap_mse", "options": {"peak": 3}}}, "takes \\['peak_weight'\\]"),
+        ({"codec": {"kind": "heatmap", "sigmas": 2}}, "sigmas"),
+        ({"codec": {"kind": "simcc"}}, "not for a codec of kind 'simcc'"),
+        ({"codec": {"kind": "simcc"}, "loss": {"name": "simcc_cross_entropy"},
+          "input": {"size_wh": [64, 64], "progressive": [[1, 32, 32]]}}, "SimCC"),
+        ({"input": {"size_wh": [64, 72]}}, "multiples of 32"),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_fit_are_refused_before_anything_is_decoded(tmp_path, changes, said):
+    with pytest.raises(RecipeError, match=said):
+        train(tiny(tmp_path, **changes))
+    assert not (tmp_path / "tiny").exists()
+
+
 def test_nothing_to_resume_is_said(tmp_path):
     with pytest.raises(RecipeError, match="nothing to resume"):
         train(tiny(tmp_path), resume=True)

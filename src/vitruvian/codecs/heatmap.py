@@ -169,7 +169,12 @@ class HeatmapCodec:
 
     def flip(self, outputs: Outputs, skeleton: Skeleton) -> Outputs:
         """See `Codec.flip`. With centres mapped exactly, mirroring needs no shift by a pixel."""
-        return Outputs({self.array: outputs.arrays[self.array][:, skeleton.flip][..., ::-1]})
+        return Outputs({self.array: mirrored(outputs.arrays[self.array][:, skeleton.flip])})
+
+
+def mirrored(array: Any) -> Any:
+    """The last axis reversed, of a numpy array or a torch tensor (which has no negative strides)."""
+    return array.flip(-1) if _is_tensor(array) else array[..., ::-1]
 
 
 def _is_tensor(array: Any) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..skeletons import Skeleton
 from ..types import Outputs, Targets
+from .heatmap import mirrored
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class SimccCodec:
         """See `Codec.flip`."""
         return Outputs(
             {
-                "simcc_x": outputs.arrays["simcc_x"][:, skeleton.flip][..., ::-1],
+                "simcc_x": mirrored(outputs.arrays["simcc_x"][:, skeleton.flip]),
                 "simcc_y": outputs.arrays["simcc_y"][:, skeleton.flip],
             }
         )

@@ -64,8 +64,8 @@ def describe(value: Any) -> str:
 
 def is_number(value: Any) -> bool:
     """Whether a parsed value is a finite number (a bool is not)."""
-    # The first test is nearly always enough, and much faster than asking numbers.Real; comparing (False for NaN) does
-    # not overflow as converting a huge whole number would.
+    # The usual types first, since asking numbers.Real is slow. Comparing is False for NaN, and does not overflow as
+    # converting a huge whole number would.
     if type(value) is int or type(value) is float:
         return abs(value) <= sys.float_info.max
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and bool(np.isfinite(float(value)))

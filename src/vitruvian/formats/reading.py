@@ -251,7 +251,8 @@ class Reading:
         """(K,) bool; joints that are not labelled are NaN and count as inside."""
         low = -0.5 - self.tolerance_px
         high = np.array(size_wh if size_wh is not None else (np.inf, np.inf)) - 0.5 + self.tolerance_px
-        return np.any((keypoints_px < low) | (keypoints_px > high), axis=1)
+        with np.errstate(invalid="ignore"):  # some processors' comparisons complain about NaN
+            return np.any((keypoints_px < low) | (keypoints_px > high), axis=1)
 
 
 def _positions(person: Person, which: np.ndarray, size_wh: tuple[int, int] | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
@@ -40,7 +41,7 @@ def load(name: str | os.PathLike = "default", backend: str | None = None, thread
     name : ``"default"``, a shipped model's name, an ``.onnx`` or ``.safetensors`` file, or a training run's folder.
     backend : ``"onnxruntime"``, ``"openvino"`` or ``"torch"``; by default ONNX Runtime for ``.onnx`` and torch for
         ``.safetensors``.
-    threads : CPU threads of the network; None leaves the choice to the backend.
+    threads : CPU threads of the network, and of cropping; None leaves the choice to the backend.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def load(name: str | os.PathLike = "default", backend: str | None = None, thread
     MissingExtraError
         The backend's library is not installed.
     """
-    return Predictor(load_backend(find_weights(name), backend, threads))
+    return Predictor(load_backend(find_weights(name), backend, threads), threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +77,19 @@ class Predictor:
     """A loaded model. Use it as a context manager, or call `close`, to release the runtime's memory early.
 
     Calls from several threads at a time are fine with the ONNX Runtime backend.
+
+    Parameters
+    ----------
+    backend : the network.
+    threads : how many people may be cropped at a time; None takes the processors at hand, up to 4.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, threads: int | None = None) -> None:
         self._backend: Backend | None = backend
+        workers = threads or min(4, _processors())
+        # Resampling takes a tenth of the network's time and leaves the interpreter to others meanwhile, so it is
+        # worth spreading. The pool starts its threads with the first crop.
+        self._pool = ThreadPoolExecutor(workers, "vitruvian-crop") if workers > 1 else None
         self.card: Card = backend.card
         self.description: str = backend.description
 
@@ -111,6 +121,8 @@ class Predictor:
         if self._backend is not None:
             self._backend.close()
             self._backend = None
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
 
     @overload
     def predict(
@@ -208,7 +220,7 @@ class Predictor:
         return self._run(_load_all(jobs, own_arrays), flip, batch, ahead, keep_images)
 
     def _run(self, loaded: Iterator[_Loaded], flip: bool, batch: int, ahead: int, keep: bool) -> Iterator[Result]:
-        queue = _Batch(self, batch, flip)
+        queue = _Batch(self, self._pool, batch, flip)
         pending: deque[_Work] = deque()  # images whose results are still to be given out, in order
         for item in run_ahead(loaded, ahead, lambda item: item.nbytes, _MAX_BYTES):
             work = _Work(item, len(self.skeleton))
@@ -273,28 +285,43 @@ class _Work:
 class _Batch:
     """Crops gathered from one or more images; runs as soon as it is full."""
 
-    def __init__(self, predictor: Predictor, size: int, flip: bool) -> None:
+    def __init__(self, predictor: Predictor, pool: Executor | None, size: int, flip: bool) -> None:
         width, height = predictor.card.preprocess.size_wh
-        self._predictor, self._flip = predictor, flip
+        self._predictor, self._pool, self._flip = predictor, pool, flip
         self._crops = np.empty((size, height, width, 3), np.uint8)
-        self._rows: list[tuple[_Work, int, Affine]] = []
+        self._people: list[tuple[_Work, int]] = []
+        self._maps: list[Affine | Future[Affine]] = []
 
     def add(self, work: _Work, person: int, image: np.ndarray, box_xyxy: np.ndarray) -> None:
-        crop, frame_to_input = self._predictor.card.preprocess.crop(image, box_xyxy)
-        self._crops[len(self._rows)] = crop
-        self._rows.append((work, person, frame_to_input))
-        if len(self._rows) == len(self._crops):
+        row = len(self._people)
+        self._people.append((work, person))
+        if self._pool is None:
+            self._maps.append(self._crop(row, image, box_xyxy))
+        else:  # the image lives on until it is cropped, and no longer
+            self._maps.append(self._pool.submit(self._crop, row, image, box_xyxy))
+        if len(self._people) == len(self._crops):
             self.flush()
 
+    def _crop(self, row: int, image: np.ndarray, box_xyxy: np.ndarray) -> Affine:
+        self._crops[row], frame_to_input = self._predictor.card.preprocess.crop(image, box_xyxy)
+        return frame_to_input
+
     def flush(self) -> None:
-        if not self._rows:
+        if not self._people:
             return
-        keypoints_input, scores = self._predictor.run_crops(self._crops[: len(self._rows)], self._flip)
-        for row, (work, person, frame_to_input) in enumerate(self._rows):
+        maps = [entry.result() if isinstance(entry, Future) else entry for entry in self._maps]
+        keypoints_input, scores = self._predictor.run_crops(self._crops[: len(maps)], self._flip)
+        for row, ((work, person), frame_to_input) in enumerate(zip(self._people, maps, strict=True)):
             work.keypoints[person] = frame_to_input.inverse().apply(keypoints_input[row])
             work.scores[person] = scores[row]
             work.left -= 1
-        self._rows.clear()
+        self._people.clear()
+        self._maps.clear()
+
+
+def _processors() -> int:
+    """How many this process may use, which in containers is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _load_all(jobs: Iterable[tuple[Any, Any]], own_arrays: bool) -> Iterator[_Loaded]:

@@ -175,6 +175,9 @@ def _bone(
     r0, r1 = (radius * p.unit * p.body.girth for radius in radii)
     rim = 0.006 * p.unit
     outline = [capsule(start, end, r0 + rim, r1 + rim)]
+    if 0 < cover < 1:  # sleeves end in a wider hem
+        hem, wide = between(start, end, cover), 1.08 * (r0 + (r1 - r0) * cover)
+        outline.append(capsule(start, hem, r0 + rim, wide + rim))
     lit = (p.outfit.light[0] * 0.3, p.outfit.light[1] * 0.3)
     paint: list[tuple[Polygon, Colour]] = []
     stretches = [(end, r1, bare)] if cover < 1 else []
@@ -224,8 +227,9 @@ def _shin(p: _Placed, side: str) -> Part:
     outfit = p.outfit
     shoe, shoe_paint = _bone(p, heel, toe, (0.019, 0.015), outfit.shoes, outfit.shoes, 0.0)
     outline, paint = _bone(p, start, end, (0.034, 0.019), outfit.skin, outfit.trousers, outfit.leg - 1)
-    calf = between(start, end, 0.3)
-    paint.insert(0, (capsule(calf, end, 0.034 * p.unit * p.body.girth, 0.019 * p.unit), paint[0][1]))
+    calf, thick, thin = between(start, end, 0.3), 0.034 * p.unit * p.body.girth, 0.019 * p.unit
+    outline.append(capsule(calf, end, thick + 0.006 * p.unit, thin))
+    paint.insert(0, (capsule(calf, end, thick, thin), paint[0][1]))
     depth = 0.4 * p.near[f"{side}_knee"] + 0.6 * p.near[f"{side}_ankle"]
     # From behind the shoe is farther than the shin, from the front nearer.
     toes_near = p.near[f"{side}_toe"] > p.near[f"{side}_ankle"]
@@ -244,17 +248,25 @@ def _neck(p: _Placed) -> Part:
     return Part(_label("neck"), depth, outline, tone(p.outfit.skin, p.outfit.edge), paint)
 
 
-def _station(p: _Placed, share: float, width: float, depth: float, grow: float) -> tuple[Point, Polygon]:
-    """Centre and outline of a cross-section of the trunk."""
+def _axis(p: _Placed, share: float) -> tuple[Point, np.ndarray]:
+    """Centre and frame of the trunk at a share of its length: it bends at the waist."""
     frame = p.stance.pelvis if share < 0.42 else p.stance.chest
     if share < 0.4:
-        centre = between(p.at["pelvis"], p.at["waist"], share / 0.4)
-    else:
-        centre = between(p.at["waist"], p.at["chest"], (share - 0.4) / 0.6)
-    scale = 0.8 + 0.2 * p.body.girth  # a broad body is broader in its limbs than in its bones
-    across = p.direction(frame[:, 0] * (width * scale + grow))
-    along = p.direction(frame[:, 2] * (depth * p.body.girth + grow))
-    return centre, ellipse(centre, across, along)
+        return between(p.at["pelvis"], p.at["waist"], share / 0.4), frame
+    return between(p.at["waist"], p.at["chest"], (share - 0.4) / 0.6), frame
+
+
+def _half_axes(p: _Placed, width: float, depth: float) -> tuple[float, float]:
+    """A broad body is broader in its flesh than in its bones."""
+    return width * (0.8 + 0.2 * p.body.girth), depth * p.body.girth
+
+
+def _station(p: _Placed, share: float, width: float, depth: float, grow: float) -> tuple[Point, Polygon]:
+    """Centre and outline of a cross-section of the trunk."""
+    centre, frame = _axis(p, share)
+    across, along = _half_axes(p, width, depth)
+    sideways, forwards = p.direction(frame[:, 0] * (across + grow)), p.direction(frame[:, 2] * (along + grow))
+    return centre, ellipse(centre, sideways, forwards)
 
 
 def _slab(first: tuple[Point, Polygon], second: tuple[Point, Polygon]) -> Polygon:
@@ -307,11 +319,10 @@ def _front(p: _Placed) -> list[tuple[Polygon, Colour]]:
 
     def spot(share: float, angle_deg: float, inset: float = 0.94) -> Point:
         """A point on the trunk, at an angle from its front."""
-        _, width, depth = _trunk_at(share)
-        along, across = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
-        x, y = between(p.at["waist"], p.at["chest"], (share - 0.4) / 0.6)
-        sideways = chest[:, 0] * (across * width * (0.8 + 0.2 * p.body.girth))
-        dx, dy = p.direction(inset * (sideways + chest[:, 2] * (along * depth * p.body.girth)))
+        (x, y), frame = _axis(p, share)
+        across, along = _half_axes(p, *_trunk_at(share)[1:])
+        sideways = frame[:, 0] * (math.sin(math.radians(angle_deg)) * across)
+        dx, dy = p.direction(inset * (sideways + frame[:, 2] * (math.cos(math.radians(angle_deg)) * along)))
         return x + dx, y + dy
 
     def faces(angle_deg: float) -> bool:

@@ -60,12 +60,14 @@ class SetEpoch(Callback):
 class KeepBest(Callback):
     """After each validation writes ``last.safetensors`` and, at a new best ``val_pck``, ``best.safetensors``.
 
-    What is written are the averaged weights, the ones that were measured.
+    What is written are the averaged weights, the ones that were measured. With progressive sizes only figures at the
+    final size compete: weights of smaller crops are useless at another size than theirs.
     """
 
     def __init__(self, folder: Path, card: Card) -> None:
         self._folder, self._card = folder, card
         self.best = -1.0
+        self.measured_epoch = -1
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         value = float(trainer.callback_metrics.get("val_pck", float("nan")))
@@ -80,9 +82,14 @@ class KeepBest(Callback):
         card = replace(self._card, metrics=({**measured, "epoch": trainer.current_epoch},))
         state = averaged_state(trainer, pl_module)
         save_checkpoint(self._folder / "last.safetensors", state, card)
-        if value > self.best:
+        self.measured_epoch = trainer.current_epoch
+        if self._at_final_size(trainer) and value > self.best:
             self.best = value
             save_checkpoint(self._folder / "best.safetensors", state, card)
+
+    def _at_final_size(self, trainer: L.Trainer) -> bool:
+        dataset = trainer.val_dataloaders.dataset  # type: ignore[union-attr]
+        return dataset.sizes.at(trainer.current_epoch) == dataset.sizes.final_wh
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}

@@ -44,7 +44,7 @@ class LitPose(L.LightningModule):
         self.optim, self.total_steps, self.steps_per_epoch = optim, total_steps, steps_per_epoch
         self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(preprocess.std).view(1, 3, 1, 1), persistent=False)
-        self._found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._found: list[tuple[np.ndarray, np.ndarray]] = []
 
     def normalise(self, images: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float, channels last in memory (already the case after permuting)."""
@@ -64,25 +64,16 @@ class LitPose(L.LightningModule):
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False)
         return loss
 
-    def predict_flipped(self, images: Tensor, flip: bool) -> tuple[np.ndarray, np.ndarray]:
-        """(B, H, W, 3) crops -> keypoints (B, K, 2) input px and scores (B, K), averaging maps with the mirror's."""
-        arrays = {k: v.float().cpu().numpy() for k, v in self(images).items()}
-        if flip:
-            mirrored = {k: v.float().cpu().numpy() for k, v in self(images.flip(2)).items()}
-            back = self.codec.flip(Outputs(mirrored), self.skeleton).arrays
-            arrays = {k: (arrays[k] + back[k]) / 2 for k in arrays}
-        return self._codec_for(images).decode(Outputs(arrays))
-
     def _codec_for(self, images: Tensor) -> Codec:
         """The codec at the size of these crops, which progressive resizing changes."""
         height, width = images.shape[1:3]
         return self.codec if (width, height) == self.codec.size_wh else self.codec.resized((width, height))
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
-        keypoints, _ = self.predict_flipped(batch["image"], flip=False)
+        keypoints, _ = self._codec_for(batch["image"]).decode(Outputs(self(batch["image"])))
         maps = batch["frame_to_input"].cpu().numpy()
         found = np.stack([Affine(m).inverse().apply(k) for m, k in zip(maps, keypoints, strict=True)])
-        self._found.append((batch["index"].cpu().numpy(), found, keypoints))
+        self._found.append((batch["index"].cpu().numpy(), found))
 
     def on_validation_epoch_end(self) -> None:
         """PCK@0.2 of the torso on the validation people, in photo pixels."""

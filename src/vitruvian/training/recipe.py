@@ -74,7 +74,10 @@ class OptimPart(_Strict):
 
 
 class Recipe(_Strict):
-    """A training run. See ``docs/training.md`` for every key and ``recipes/`` for complete examples."""
+    """A training run. See ``docs/training.md`` for every key and ``recipes/`` for complete examples.
+
+    ``stop_after`` ends the run after that many of its ``epochs``, on the schedule of all of them.
+    """
 
     name: str
     skeleton: str = "vitruvian19"
@@ -88,6 +91,7 @@ class Recipe(_Strict):
     photometry: dict[str, float] = {}
     optim: OptimPart = Field(default_factory=lambda: OptimPart.model_validate({}))
     epochs: int = Field(ge=1)
+    stop_after: int | None = Field(None, ge=1)
     batch_size: int = Field(32, ge=1)
     val_every: int = Field(1, ge=1)
     workers: int = Field(1, ge=0)

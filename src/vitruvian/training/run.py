@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import math
 import os
@@ -21,8 +22,9 @@ from torch.utils.data import DataLoader
 
 from ..codecs import codec_from_dict
 from ..data import PoseDataset, SizeSchedule
-from ..errors import RecipeError
+from ..errors import RecipeError, VitruvianError
 from ..formats import read
+from ..losses import LOSSES
 from ..models import build_model
 from ..preprocess import Preprocess
 from ..provenance import provenance
@@ -30,7 +32,7 @@ from ..skeletons import get_skeleton
 from ..transforms import RandomGeometry, RandomPhotometry
 from ..types import Record
 from ..weights.card import Card
-from ..weights.checkpoint import load_into, save_checkpoint
+from ..weights.checkpoint import load_into, read_card, save_checkpoint
 from ..weights.zoo import find_weights
 from .callbacks import AtomicCheckpoint, Ema, KeepBest, Progress, SetEpoch
 from .module import LitPose
@@ -83,11 +85,14 @@ def build_dataset(recipe: Recipe, sources: Sequence[DataSource], training: bool)
     return dataset, np.array([repeats[record_index] for record_index, _ in dataset.people])
 
 
-def loaders(recipe: Recipe, rank: int = 0) -> tuple[DataLoader, DataLoader | None]:
-    """Training and validation loaders; photos are decoded here, before workers are started."""
+def loaders(recipe: Recipe, rank: int = 0, persistent: bool = True) -> tuple[DataLoader, DataLoader | None]:
+    """Training and validation loaders; photos are decoded here, before workers are started.
+
+    ``persistent`` workers outlive an epoch, which spares their start.
+    """
     common: dict[str, Any] = {"batch_size": recipe.batch_size, "num_workers": recipe.workers}
     if recipe.workers:
-        common |= {"persistent_workers": True, "prefetch_factor": 4}
+        common |= {"persistent_workers": persistent, "prefetch_factor": 4}
     dataset, repeats = build_dataset(recipe, recipe.train, training=True)
     dataset.preload(lambda items: track(items, "decoding photos"))
     sampler = EpochSampler(repeats, recipe.seed, recipe.batch_size, rank, recipe.devices)
@@ -120,6 +125,37 @@ def sources_of(recipe: Recipe) -> tuple[dict[str, Any], ...]:
     )
 
 
+def check(recipe: Recipe) -> None:
+    """Everything that can be known to be wrong before photos are decoded.
+
+    Raises
+    ------
+    RecipeError
+        An unknown loss, or options it does not have; a codec that cannot be built, that the loss is not for, or that
+        cannot change its size although the recipe does; sizes the network cannot take.
+    """
+    if recipe.loss.name not in LOSSES:
+        raise RecipeError(f"loss.name: unknown loss '{recipe.loss.name}'; known: {', '.join(sorted(LOSSES))}")
+    options = set(inspect.signature(LOSSES[recipe.loss.name]).parameters) - {"arrays", "targets"}
+    if not set(recipe.loss.options) <= options:
+        raise RecipeError(
+            f"loss.options: got {sorted(recipe.loss.options)}, '{recipe.loss.name}' takes {sorted(options)}"
+        )
+    try:
+        codec = codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)})
+    except VitruvianError as error:
+        raise RecipeError(f"codec: {error}") from error
+    if not recipe.loss.name.startswith(codec.kind):
+        raise RecipeError(f"loss '{recipe.loss.name}' is not for a codec of kind '{codec.kind}'")
+    if recipe.input.progressive and codec.kind == "simcc":
+        raise RecipeError("input.progressive: SimCC's linear layers fit one input size only; use a heatmap codec")
+    for width, height in [recipe.input.size_wh, *((w, h) for _, w, h in recipe.input.progressive)]:
+        if width % 32 or height % 32:
+            raise RecipeError(
+                f"input sizes must be multiples of 32 (the networks' coarsest stride), got {width}x{height}"
+            )
+
+
 def card_of(recipe: Recipe, dataset: PoseDataset, provenance: dict[str, Any]) -> Card:
     """The card of a model trained by this recipe."""
     return Card(
@@ -134,7 +170,7 @@ def card_of(recipe: Recipe, dataset: PoseDataset, provenance: dict[str, Any]) ->
     )
 
 
-def train(recipe: Recipe, resume: bool = False) -> Path:
+def train(recipe: Recipe | str | os.PathLike, resume: bool = False) -> Path:
     """Train as a recipe says; returns the run's folder ``<out>/<name>``.
 
     The folder gets ``recipe.yaml``, ``metrics.csv``, TensorBoard events, ``last.ckpt`` (all that resuming needs), and
@@ -143,7 +179,7 @@ def train(recipe: Recipe, resume: bool = False) -> Path:
 
     Parameters
     ----------
-    recipe : see `Recipe`.
+    recipe : a `Recipe`, or the path of its file.
     resume : go on from ``last.ckpt``; the result equals that of a run that was never stopped.
 
     Raises
@@ -151,6 +187,9 @@ def train(recipe: Recipe, resume: bool = False) -> Path:
     RecipeError
         A part of the recipe does not fit another, there is nothing to resume, or an earlier run would be overwritten.
     """
+    if not isinstance(recipe, Recipe):
+        recipe = Recipe.load(os.fspath(recipe))
+    check(recipe)
     folder = Path(recipe.out) / recipe.name
     checkpoint = folder / "last.ckpt"
     if resume and not checkpoint.is_file():
@@ -167,7 +206,10 @@ def train(recipe: Recipe, resume: bool = False) -> Path:
     train_loader, val_loader = loaders(recipe, rank)
     dataset = train_loader.dataset
     assert isinstance(dataset, PoseDataset)
-    card = card_of(recipe, dataset, provenance(recipe))
+    origin = provenance(recipe)
+    if recipe.model.init:
+        origin["start"] = read_card(find_weights(recipe.model.init)).provenance
+    card = card_of(recipe, dataset, origin)
     network = build_model(recipe.model.name, len(card.skeleton), card.codec, **recipe.model.options)
     if recipe.model.init:
         kept = load_into(network, find_weights(recipe.model.init), strict=False)
@@ -185,11 +227,12 @@ def train(recipe: Recipe, resume: bool = False) -> Path:
         total_steps=steps_per_epoch * recipe.epochs,
         steps_per_epoch=steps_per_epoch,
     )
-    trainer = _trainer(recipe, folder, card, log_every=min(10, steps_per_epoch))
+    trainer, keeper = _trainer(recipe, folder, card, log_every=min(10, steps_per_epoch))
     trainer.fit(module, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
     if trainer.is_global_zero:
-        save_checkpoint(folder / "last.safetensors", network.state_dict(), card)
-        if val_loader is None:
+        if keeper.measured_epoch < trainer.current_epoch - 1 or val_loader is None:
+            save_checkpoint(folder / "last.safetensors", network.state_dict(), card)
+        if not (folder / "best.safetensors").is_file():  # nothing was measured at the final size
             save_checkpoint(folder / "best.safetensors", network.state_dict(), card)
     return folder
 
@@ -211,16 +254,18 @@ def _keep_earlier_metrics(folder: Path) -> None:
         table.rename(folder / f"metrics.{number}.csv")
 
 
-def _trainer(recipe: Recipe, folder: Path, card: Card, log_every: int) -> L.Trainer:
+def _trainer(recipe: Recipe, folder: Path, card: Card, log_every: int) -> tuple[L.Trainer, KeepBest]:
     precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.precision]
     if recipe.precision == "16" and not torch.cuda.is_available():
         raise RecipeError("precision 16 needs a GPU; on a CPU use bf16 or 32")
     callbacks: list[Callback] = [SetEpoch()]
     if recipe.optim.ema is not None:
         callbacks.append(Ema(recipe.optim.ema))
-    callbacks += [KeepBest(folder, card), AtomicCheckpoint(folder / "last.ckpt"), Progress(leave=True)]
-    return L.Trainer(
-        max_epochs=recipe.epochs,
+    keeper = KeepBest(folder, card)
+    callbacks += [keeper, AtomicCheckpoint(folder / "last.ckpt"), Progress(leave=True)]
+    epochs = recipe.epochs if recipe.stop_after is None else min(recipe.epochs, recipe.stop_after)
+    trainer = L.Trainer(
+        max_epochs=epochs,
         accelerator="auto",
         devices=recipe.devices,
         strategy="ddp" if recipe.devices > 1 else "auto",
@@ -228,10 +273,11 @@ def _trainer(recipe: Recipe, folder: Path, card: Card, log_every: int) -> L.Trai
         gradient_clip_val=recipe.optim.clip or None,
         callbacks=callbacks,
         logger=[CSVLogger(folder, name="", version=""), TensorBoardLogger(folder, name="", version="tensorboard")],
-        check_val_every_n_epoch=recipe.val_every,
+        check_val_every_n_epoch=min(recipe.val_every, epochs),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         log_every_n_steps=log_every,
     )
+    return trainer, keeper

@@ -3,14 +3,26 @@ one after the other. Half-body crops as in Wang et al. (HRNet), CVPR 2019, secti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
+from ..errors import VitruvianError
 from ..geometry import Affine, boxes
 from ..skeletons import Skeleton
 
 _UPPER = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "neck", "head_top", "thorax")
+
+
+def check_amounts(transform: Any) -> None:
+    """Refuse a transform (a dataclass of numbers) whose amounts cannot be, with a `VitruvianError` that names the field."""
+    for name, amount in asdict(transform).items():
+        most = 1.0 if name.endswith(("_prob", "_max")) else math.inf
+        if not (0 <= amount <= most and math.isfinite(amount)):
+            expected = "in 0..1" if most == 1 else "0 or more"
+            raise VitruvianError(f"{type(transform).__name__}: '{name}' must be {expected}, got {amount}")
 
 
 @dataclass(frozen=True)
@@ -22,7 +34,7 @@ class RandomGeometry:
     rotation_deg : rotation is drawn uniformly from +- this, about the crop's centre.
     rotation_prob : share of samples that are rotated.
     scale : the person's size is multiplied by a factor drawn log-uniformly from [1 / (1 + scale), 1 + scale].
-    shift : the centre moves by up to this share of the box's side, on each axis.
+    shift : the centre moves by up to this share of the crop's side, on each axis.
     flip_prob : share of samples that are mirrored.
     half_body_prob : share of samples cropped to the upper or lower body where enough joints are labelled.
     """
@@ -33,6 +45,9 @@ class RandomGeometry:
     shift: float = 0.06
     flip_prob: float = 0.5
     half_body_prob: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_amounts(self)
 
     def pick_box(
         self, rng: np.random.Generator, box_xyxy: np.ndarray, keypoints_px: np.ndarray, skeleton: Skeleton

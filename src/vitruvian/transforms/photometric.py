@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
+from .geometric import check_amounts
+
 
 @dataclass(frozen=True)
 class RandomPhotometry:
@@ -41,20 +43,23 @@ class RandomPhotometry:
     erase_prob: float = 0.3
     erase_max: float = 0.35
 
+    def __post_init__(self) -> None:
+        check_amounts(self)
+
     def __call__(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> the same, changed; the input array is not modified."""
         image = self._tone(rng, image)
         if rng.random() < self.grey_prob:
-            grey = (image @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)
+            grey = (image @ np.array([0.299, 0.587, 0.114], np.float32) + 0.5).astype(np.uint8)
             image = np.repeat(grey[..., None], 3, axis=2)
         if rng.random() < self.blur_prob:
-            blurred = Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, self.blur_px)))
+            blurred = Image.fromarray(image).filter(ImageFilter.GaussianBlur(_between(rng, 0.3, self.blur_px)))
             image = np.array(blurred)
         if rng.random() < self.low_res_prob:
             image = _low_res(rng, image)
         if rng.random() < self.noise_prob:
             noise = rng.standard_normal(image.shape, dtype=np.float32) * (255 * rng.uniform(0, self.noise))
-            image = np.clip(image + noise, 0, 255).astype(np.uint8)
+            image = np.clip(image + noise + 0.5, 0, 255).astype(np.uint8)
         if rng.random() < self.jpeg_prob:
             image = _jpeg(rng, image)
         if rng.random() < self.erase_prob:
@@ -77,10 +82,15 @@ class RandomPhotometry:
         height, width = image.shape[:2]
         image = image.copy()
         for _ in range(rng.integers(1, 4)):
-            w, h = (max(1, int(side * rng.uniform(0.08, self.erase_max))) for side in (width, height))
+            w, h = (max(1, int(side * _between(rng, 0.08, self.erase_max))) for side in (width, height))
             x, y = rng.integers(0, width - w + 1), rng.integers(0, height - h + 1)
             image[y : y + h, x : x + w] = rng.integers(0, 256, 3, dtype=np.uint8)
         return image
+
+
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    """Uniform from ``low`` to ``high``, or from 0 where ``high`` is the smaller."""
+    return float(rng.uniform(low if low < high else 0.0, high))
 
 
 def _low_res(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
