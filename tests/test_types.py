@@ -137,7 +137,7 @@ def test_coco_results_hold_the_numbers_and_are_json(rng: np.random.Generator) ->
     others = np.arange(17) != 3
     np.testing.assert_allclose(triplets[others, :2], keypoints[0, others], atol=1e-4)
     assert (triplets[others, 2] == 0.25).all()
-    assert _poses(rng, 1, path=Path("folder/000123.jpg")).to_coco()[0]["image_id"] == "000123"
+    assert _poses(rng, 1, path=Path("folder/000123.jpg")).to_coco()[0]["image_id"] == 123
     assert _poses(rng, 1).to_coco()[0]["image_id"] == 0
 
 

@@ -224,7 +224,8 @@ class Poses:
         A joint without a position is written as 0, 0, 0.
         """
         if image_id is None:
-            image_id = self.path.stem if self.path is not None else 0
+            stem = self.path.stem if self.path is not None else "0"
+            image_id = int(stem) if stem.isascii() and stem.isdigit() else stem
         results = []
         for i in range(len(self)):
             triplets = np.concatenate([self.keypoints[i], self.scores[i][:, None]], axis=1).astype(np.float64)

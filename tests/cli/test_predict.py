@@ -56,7 +56,7 @@ def test_one_photo(predict, photos, tmp_path):
         assert f"wrote {out / name}" in done.output
     assert {p.name for p in out.iterdir()} == {"1.png", "keypoints.json"}
     (entry,) = json.loads((out / "keypoints.json").read_text())
-    assert entry["image_id"] == "1"
+    assert entry["image_id"] == 1
     assert len(entry["keypoints"]) == 57
     np.testing.assert_allclose(entry["bbox"], [-0.5, -0.5, 90, 70])
     assert read_image(out / "1.png").shape == (70, 90, 3)
@@ -93,7 +93,7 @@ def test_corrupt_images_do_not_stop_the_others(predict, photos, tmp_path):
     assert "9.jpg" in done.stderr
     assert "2 of 4 images failed" in done.stderr
     assert "failed" not in done.stdout
-    assert [e["image_id"] for e in json.loads((tmp_path / "out" / "keypoints.json").read_text())] == ["1", "3"]
+    assert [e["image_id"] for e in json.loads((tmp_path / "out" / "keypoints.json").read_text())] == [1, 3]
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"1.png", "3.png", "keypoints.json"}
 
 
@@ -120,7 +120,7 @@ def test_boxes(predict, photos, tmp_path):
     assert "2 boxes without area inside the image left out" in done.output
     assert "whole image" not in done.output
     entries = json.loads((tmp_path / "out" / "keypoints.json").read_text())
-    assert [e["image_id"] for e in entries] == ["1", "1", "2"]  # nobody in 3: no phantom
+    assert [e["image_id"] for e in entries] == [1, 1, 2]  # nobody in 3: no phantom
     np.testing.assert_allclose(entries[1]["bbox"], [30, 5, 30, 60])
     ratio = [e["score"] / np.mean(e["keypoints"][2::3]) for e in entries]
     np.testing.assert_allclose(ratio, [0.75, 0.5, 0.25], rtol=0.02)

@@ -323,3 +323,14 @@ def test_the_real_coco_file_has_its_masks(shared_data):
         extent = np.array([[x.min(), y.min(), x.max() + 1, y.max() + 1]])
         assert boxes.iou(extent, person.box_xyxy[None])[0, 0] > 0.8
     assert np.median(ratios) == pytest.approx(1, abs=0.01)  # a few polygons were simplified
+
+
+def test_ids_that_come_twice_are_replaced(tmp_path):
+    """MPII counts people anew in every image; in COCO an annotation's id is its own."""
+    person = Person(np.array([[1.0, 2.0]]), np.array([2]), box_xyxy=np.array([0.0, 0.0, 5.0, 5.0]), id=0)
+    skeleton = Skeleton("one", ("nose",), (), (0.1,))
+    records = [Record(None, i, (9, 9), skeleton, (person, person)) for i in (1, 2)]
+    coco.write(records, tmp_path / "a.json")
+    ids = [row["id"] for row in json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["annotations"]]
+    assert len(set(ids)) == 4
+    assert ids[0] == 0

@@ -112,7 +112,7 @@ def test_images_of_one_name_keep_their_own_results(tmp_path, rng):
     poses = [random_poses(rng, Path(p)) for p in ("a/1.jpg", "b/1.jpg", "a/2.jpg")]
     rows = json.loads(coco.write_results(poses, tmp_path / "r.json").read_text())
     assert [row["image_id"] for row in rows] == [
-        n for n, p in zip(["a__1", "b__1", "2"], poses, strict=True) for _ in range(len(p))
+        n for n, p in zip(["a__1", "b__1", 2], poses, strict=True) for _ in range(len(p))
     ]
     with pytest.raises(FormatError, match="2 image ids for 3 images"):
         coco.write_results(poses, tmp_path / "r.json", image_ids=[1, 2])

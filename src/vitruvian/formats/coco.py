@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,10 @@ def write(
     base = Path(images) if images is not None else path.parent / "images"
     image_rows, rows = [], []
     seen: set[int | str] = set()
+    # A person keeps its id unless another has it already: formats such as MPII count people anew in every image.
     used = {p.id for r in records for p in r.persons if p.id is not None}
-    fresh = (i for i in range(1, 10**12) if i not in used)
+    given: set[int | str] = set()
+    fresh = (i for i in count(1) if i not in used)
     for record in records:
         if record.image_id in seen:
             raise FormatError(
@@ -128,7 +131,8 @@ def write(
         seen.add(record.image_id)
         image_rows.append(_image_row(record, base))
         for person in record.persons:
-            annotation_id = person.id if person.id is not None else next(fresh)
+            annotation_id = next(fresh) if person.id is None or person.id in given else person.id
+            given.add(annotation_id)
             rows.append(_annotation_row(person, annotation_id, record.image_id))
     categories = [
         {

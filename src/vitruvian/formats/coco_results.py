@@ -140,12 +140,19 @@ def write_results(
     ----------
     poses : one for each image; `Poses.to_coco` says what is written of each.
     path : the JSON file.
-    image_ids : one an image; None takes the file's stem, longer where two images would share it.
+    image_ids : one an image; None takes the file's stem, longer where two images would share it. A stem of digits
+        becomes the number it spells where that is no other image's, as COCO names its files after their ids.
     """
-    ids: Sequence[int | str] = unique_names([p.path for p in poses]) if image_ids is None else image_ids
+    ids: Sequence[int | str] = _image_ids([p.path for p in poses]) if image_ids is None else image_ids
     if len(ids) != len(poses):
         raise FormatError(path, f"got {len(ids)} image ids for {len(poses)} images")
     return write_json(path, [row for p, image_id in zip(poses, ids, strict=True) for row in p.to_coco(image_id)])
+
+
+def _image_ids(paths: Sequence[Path | None]) -> list[int | str]:
+    names = unique_names(paths)
+    numbers = [int(name) if name.isascii() and name.isdigit() else name for name in names]
+    return numbers if len(set(numbers)) == len(numbers) else list(names)
 
 
 def _rows(path: str | os.PathLike, what: str) -> list[Fields]:
