@@ -70,14 +70,18 @@ def _count(network: Any) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def test_forward_gives_the_codecs_arrays_and_every_parameter_learns(name: str, codec: Any, rng: np.random.Generator) -> None:
+def test_forward_gives_the_codecs_arrays_and_every_parameter_learns(
+    name: str, codec: Any, rng: np.random.Generator
+) -> None:
     network = build_model(name, _JOINTS, codec, **_SMALL[name]).train()
     arrays = network(_inputs(rng, codec, 2))
     assert {k: tuple(v.shape[1:]) for k, v in arrays.items()} == codec.shapes(_JOINTS)
     assert list(arrays) == list(codec.shapes(_JOINTS))
     assert all(v.dtype == torch.float32 and len(v) == 2 for v in arrays.values())
     # A random projection: a sum would have no gradient before a norm.
-    loss = sum((v * torch.from_numpy(rng.normal(size=tuple(v.shape)).astype(np.float32))).sum() for v in arrays.values())
+    loss = sum(
+        (v * torch.from_numpy(rng.normal(size=tuple(v.shape)).astype(np.float32))).sum() for v in arrays.values()
+    )
     loss.backward()  # type: ignore[union-attr]
     for parameter_name, parameter in network.named_parameters():
         assert parameter.grad is not None, parameter_name
@@ -104,7 +108,9 @@ def test_people_of_a_batch_do_not_see_each_other(name: str, codec: Any, rng: np.
 
 def test_the_same_seed_builds_the_same_network(name: str) -> None:
     codec = _CASES["heatmap"]
-    first, second = ((torch.manual_seed(5), build_model(name, 3, codec, **_SMALL[name]))[1].state_dict() for _ in range(2))
+    first, second = (
+        (torch.manual_seed(5), build_model(name, 3, codec, **_SMALL[name]))[1].state_dict() for _ in range(2)
+    )
     assert all(torch.equal(first[k], second[k]) for k in first)
 
 

@@ -49,11 +49,14 @@ def build_model(name: str, joints: int, codec: Codec, **options: Any) -> nn.Modu
     Raises
     ------
     VitruvianError
-        A name that is not in `MODELS`, or an option the family does not have.
+        A name that is not in `MODELS`, an option the family does not have or whose value cannot be, or a codec whose
+        input size the networks' strides do not divide.
     """
     if name not in MODELS:
         raise VitruvianError(f"unknown model '{name}'; known: {', '.join(sorted(MODELS))}")
+    if any(side % 32 for side in codec.size_wh):
+        raise VitruvianError(f"model '{name}' needs an input whose sides are multiples of 32, got {codec.size_wh}")
     try:
         return MODELS[name](joints, codec, **options)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # ShapeError is a ValueError
         raise VitruvianError(f"model '{name}' cannot be built with the options {options}: {error}") from error

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..codecs import Codec
-from .layers import BasicBlock, build_head, conv_bn_act
+from .layers import BasicBlock, build_head, conv_bn_act, whole_numbers
 
 
 class CompactNet(nn.Module):
@@ -36,6 +36,9 @@ class CompactNet(nn.Module):
         neck: tuple[int, int] = (128, 96),
     ) -> None:
         super().__init__()
+        whole_numbers("widths", widths, 4)
+        whole_numbers("depths", depths, 3, least=0)
+        whole_numbers("neck", neck, 2)
         stem, w8, w16, w32 = widths
         self.stem = nn.Sequential(conv_bn_act(3, 32, 3, 2), conv_bn_act(32, stem, 3, 2))
         self.stage8 = _stage(stem, w8, depths[0])

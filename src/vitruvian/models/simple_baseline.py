@@ -9,7 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..codecs import Codec
-from .layers import build_head
+from ..errors import ShapeError
+from .layers import build_head, whole_numbers
 from .resnet import ResNet
 
 
@@ -21,6 +22,11 @@ class SimpleBaseline(nn.Module):
 
     def __init__(self, joints: int, codec: Codec, depth: int = 50, deconvs: int = 3, width: int = 256) -> None:
         super().__init__()
+        whole_numbers("deconvs and width", (deconvs, width), 2, least=0)
+        if deconvs > 5 or width == 0:
+            raise ShapeError(
+                f"deconvs must be at most 5, as each halves the stride of 32, and width positive; got {deconvs}, {width}"
+            )
         self.backbone = ResNet(depth)
         layers: list[nn.Module] = []
         channels = self.backbone.channels

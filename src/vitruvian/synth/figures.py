@@ -175,15 +175,14 @@ def _bone(
     r0, r1 = (radius * p.unit * p.body.girth for radius in radii)
     rim = 0.006 * p.unit
     outline = [capsule(start, end, r0 + rim, r1 + rim)]
-    if 0 < cover < 1:  # sleeves end in a wider hem
-        hem, wide = between(start, end, cover), 1.08 * (r0 + (r1 - r0) * cover)
-        outline.append(capsule(start, hem, r0 + rim, wide + rim))
     lit = (p.outfit.light[0] * 0.3, p.outfit.light[1] * 0.3)
     paint: list[tuple[Polygon, Colour]] = []
     stretches = [(end, r1, bare)] if cover < 1 else []
     if cover > 0:
         share = min(cover, 1.0)
-        stretches.append((between(start, end, share), (r0 + (r1 - r0) * share) * (1.08 if cover < 1 else 1.0), cloth))
+        hem, wide = between(start, end, share), (r0 + (r1 - r0) * share) * (1.08 if cover < 1 else 1.0)
+        stretches.append((hem, wide, cloth))
+        outline.append(capsule(start, hem, r0 + rim, wide + rim))
     for stop, radius, colour in stretches:
         paint.append((capsule(start, stop, r0, radius), colour))
         moved = [(x + lit[0] * r, y + lit[1] * r) for (x, y), r in ((start, r0), (stop, radius))]

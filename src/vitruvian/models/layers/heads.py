@@ -17,7 +17,7 @@ class HeatmapHead(nn.Module):
 
     def __init__(self, channels: int, joints: int, feature_stride: int, codec: HeatmapCodec) -> None:
         super().__init__()
-        if feature_stride % codec.stride:
+        if feature_stride % codec.stride or feature_stride == 0:
             raise ShapeError(f"features of stride {feature_stride} cannot give heatmaps of stride {codec.stride}")
         factor = feature_stride // codec.stride
         self.project = nn.Conv2d(channels, joints * factor**2, 1)
