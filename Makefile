@@ -13,10 +13,8 @@ demo: $(DEMO_ENV)/.ready  ## find people's joints in a photo (PHOTO=path, defaul
 test: $(FULL_ENV)/.ready lint  ## the full environment, then every test
 	$(FULL_ENV)/bin/python -m pytest
 
-lint: $(FULL_ENV)/.ready  ## style and types
-	$(FULL_ENV)/bin/ruff check .
-	$(FULL_ENV)/bin/ruff format --check .
-	$(FULL_ENV)/bin/pyright
+lint: $(FULL_ENV)/.ready  ## style and types: ruff and pyright, as before each commit
+	$(FULL_ENV)/bin/pre-commit run --all-files
 
 bench: $(FULL_ENV)/.ready  ## measure speed and size on this machine; results go to benchmarks/results
 	$(FULL_ENV)/bin/python -m benchmarks

@@ -114,7 +114,7 @@ class Targets:
     Attributes
     ----------
     arrays : e.g. ``{"heatmaps": (B, K, h, w)}`` or ``{"simcc_x": (B, K, Wx), "simcc_y": (B, K, Hy)}``.
-    weights : (B, K) float32, 0 where a joint is not labelled or outside what the codec can represent.
+    weights : (B, K) float32, 0 where a joint teaches nothing: not labelled, or outside what the codec can represent.
     """
 
     arrays: dict[str, Any]
