@@ -20,7 +20,7 @@ def run(images: int = 1000) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
         photos.mkdir()
-        Image.fromarray(photo(1280, 960)).save(photos / "0000.jpg", quality=85)
+        Image.fromarray(photo(640, 480)).save(photos / "0000.jpg", quality=85)
         for i in range(1, images):
             (photos / f"{i:04}.jpg").symlink_to(photos / "0000.jpg")
         command = [
@@ -50,7 +50,7 @@ def run(images: int = 1000) -> dict[str, Any]:
     second, last = max(readings[tenth : 2 * tenth]), max(readings[-tenth:])
     return {
         "images": images,
-        "image_size": "1280x960",
+        "image_size": "640x480",
         "drawn": True,
         "seconds": round(seconds, 1),
         "peak_mb": round(max(readings), 1),

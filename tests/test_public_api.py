@@ -26,7 +26,7 @@ SIGNATURES = {
     "-> 'Predictor'",
     "read": "(name: 'str', path: 'str | os.PathLike', images: 'str | os.PathLike | None' = None, **options: 'Any') "
     "-> 'ReadResult'",
-    "train": "(recipe: 'Recipe', resume: 'bool' = False) -> 'Path'",
+    "train": "(recipe: 'Recipe | str | os.PathLike', resume: 'bool' = False) -> 'Path'",
     "write": "(name: 'str', records: 'Iterable[Record]', path: 'str | os.PathLike', **options: 'Any') -> 'Path'",
 }
 MEMBERS = {

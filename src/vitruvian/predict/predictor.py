@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
@@ -225,8 +225,8 @@ class Predictor:
         for item in run_ahead(loaded, ahead, lambda item: item.nbytes, _MAX_BYTES):
             work = _Work(item, len(self.skeleton))
             pending.append(work)
-            for i, box in enumerate(item.boxes):
-                queue.add(work, i, item.image, box)  # type: ignore[arg-type]
+            if item.image is not None:
+                queue.add(work, item.image)
             if not keep:
                 item.image = None
             # Images that wait for the batch to fill are bounded too: a long row of images without people must not
@@ -290,17 +290,20 @@ class _Batch:
         self._predictor, self._pool, self._flip = predictor, pool, flip
         self._crops = np.empty((size, height, width, 3), np.uint8)
         self._people: list[tuple[_Work, int]] = []
-        self._maps: list[Affine | Future[Affine]] = []
+        self._maps: list[Affine] = []
 
-    def add(self, work: _Work, person: int, image: np.ndarray, box_xyxy: np.ndarray) -> None:
-        row = len(self._people)
-        self._people.append((work, person))
-        if self._pool is None:
-            self._maps.append(self._crop(row, image, box_xyxy))
-        else:  # the image lives on until it is cropped, and no longer
-            self._maps.append(self._pool.submit(self._crop, row, image, box_xyxy))
-        if len(self._people) == len(self._crops):
-            self.flush()
+    def add(self, work: _Work, image: np.ndarray) -> None:
+        """Crop all people of an image (it is not needed afterwards), running the network whenever the batch is full."""
+        boxes, taken = work.item.boxes, 0
+        while taken < len(boxes):
+            first = len(self._people)
+            now = boxes[taken : taken + len(self._crops) - first]
+            apply = self._pool.map if self._pool is not None and len(now) > 1 else map
+            self._maps += apply(lambda i: self._crop(first + i, image, now[i]), range(len(now)))  # noqa: B023
+            self._people += [(work, taken + i) for i in range(len(now))]
+            taken += len(now)
+            if len(self._people) == len(self._crops):
+                self.flush()
 
     def _crop(self, row: int, image: np.ndarray, box_xyxy: np.ndarray) -> Affine:
         self._crops[row], frame_to_input = self._predictor.card.preprocess.crop(image, box_xyxy)
@@ -309,9 +312,8 @@ class _Batch:
     def flush(self) -> None:
         if not self._people:
             return
-        maps = [entry.result() if isinstance(entry, Future) else entry for entry in self._maps]
-        keypoints_input, scores = self._predictor.run_crops(self._crops[: len(maps)], self._flip)
-        for row, ((work, person), frame_to_input) in enumerate(zip(self._people, maps, strict=True)):
+        keypoints_input, scores = self._predictor.run_crops(self._crops[: len(self._people)], self._flip)
+        for row, ((work, person), frame_to_input) in enumerate(zip(self._people, self._maps, strict=True)):
             work.keypoints[person] = frame_to_input.inverse().apply(keypoints_input[row])
             work.scores[person] = scores[row]
             work.left -= 1
