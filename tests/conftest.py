@@ -13,7 +13,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    """A generator with a fresh seed, printed so that a failure can be repeated (set VITRUVIAN_TEST_SEED to that number)."""
+    """A generator with a fresh seed, printed so that a failure can be repeated (VITRUVIAN_TEST_SEED=number)."""
     seed = int(os.environ.get("VITRUVIAN_TEST_SEED") or np.random.SeedSequence().generate_state(1)[0])
     print(f"seed: {seed}")
     return np.random.default_rng(seed)

@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from vitruvian.codecs import HeatmapCodec, SimccCodec  # noqa: E402
-from vitruvian.errors import ShapeError  # noqa: E402
-from vitruvian.losses import LOSSES, heatmap_cross_entropy, heatmap_mse, simcc_cross_entropy  # noqa: E402
-from vitruvian.types import Targets  # noqa: E402
+from vitruvian.codecs import HeatmapCodec, SimccCodec
+from vitruvian.errors import ShapeError
+from vitruvian.losses import LOSSES, heatmap_cross_entropy, heatmap_mse, simcc_cross_entropy
+from vitruvian.types import Targets
 
 _CODECS = {
     "heatmap_mse": HeatmapCodec(size_wh=(32, 48)),

@@ -6,6 +6,7 @@ It travels inside every weight file, so that size, colour order, mean and paddin
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -74,6 +75,7 @@ class Preprocess:
     def from_dict(cls, data: dict) -> Preprocess:
         """Rebuild from `to_dict`'s output; unknown keys are refused, since they would change what the network sees."""
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+            return cls(**fields)
         except TypeError as error:
             raise WeightsError(f"not a preprocessing record: {error}; got the keys {sorted(data)}") from error

@@ -119,7 +119,7 @@ def test_shapes_are_those_of_the_targets(codec: Any, rng: np.random.Generator) -
 
 
 def test_the_mirrored_image_is_the_flipped_target(codec: Any, rng: np.random.Generator) -> None:
-    """To the last bit or two, on positions that floats hold exactly: no shift by a cell, which cost HRNet 2 points of AP."""
+    """To the last bit or two, on positions that floats hold exactly: no shift by a cell (HRNet's cost 2 AP)."""
     points = _joints(codec, rng, multiple=0.25)
     width = codec.size_wh[0]
     mirrored = points[:, VITRUVIAN19.flip].copy()
@@ -129,8 +129,8 @@ def test_the_mirrored_image_is_the_flipped_target(codec: Any, rng: np.random.Gen
     assert list(flipped) == list(plain)
     for name, array in plain.items():
         if (
-            codec.kind == "simcc" and codec.split == 3 or codec.sigma > 20
-        ):  # thirds of a pixel, or sums in another order
+            codec.kind == "simcc" and codec.split == 3
+        ) or codec.sigma > 20:  # thirds of a pixel, or sums in another order
             np.testing.assert_allclose(flipped[name], array, rtol=2e-5, atol=1e-9)
         else:
             np.testing.assert_allclose(flipped[name], array, rtol=3e-7, atol=1e-12)

@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import vitruvian.models  # noqa: E402
-from vitruvian.codecs import CODECS, HeatmapCodec, SimccCodec  # noqa: E402
-from vitruvian.errors import ShapeError, VitruvianError  # noqa: E402
-from vitruvian.models import MODELS, build_model  # noqa: E402
-from vitruvian.models.layers import build_head  # noqa: E402
+import vitruvian.models
+from vitruvian.codecs import CODECS, HeatmapCodec, SimccCodec
+from vitruvian.errors import ShapeError, VitruvianError
+from vitruvian.models import MODELS, build_model
+from vitruvian.models.layers import build_head
 
 # Parameters with 17 joints at 256x192 and Gaussian heatmaps. A SimpleBaseline's: the ResNet of torchvision without its
 # last layer (11,176,512; 21,284,672; 23,508,032; 42,500,160; 58,143,808), deconvolutions of 16 x 256 x (channels + 512)

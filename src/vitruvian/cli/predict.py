@@ -87,15 +87,18 @@ def command(
     started = time.perf_counter()
     done = _Done()
     bar, advance = progress_bar("predicting", len(photos))
-    with load(model, backend, threads) as predictor, bar:
+    with load(model, backend, threads) as predictor:
         click.echo(f"Model: {predictor.card.name} ({predictor.description})")
         click.echo(detections.said)
         results = predictor.stream(photos, detections.boxes, flip=flip, batch=batch, keep_images=not no_draw)
-        for result in results:
-            _take(result, detections, done)
-            if pictures and result.poses is not None:
-                _draw(result, pictures[result.index], threshold, done)
-            advance(result.index + 1)
+        with bar:
+            for result in results:
+                if result.error is not None:  # through the bar's console, which keeps the bar whole
+                    bar.console.print(f"failed: {result.error}", markup=False, soft_wrap=True)
+                _take(result, detections, done)
+                if pictures and result.poses is not None:
+                    _draw(result, pictures[result.index], threshold, done)
+                advance(result.index + 1)
     done.written += _write(done.poses, out, formats)
     _summarise(done, len(photos), threshold, time.perf_counter() - started)
     if done.failed:
@@ -107,7 +110,7 @@ class _Done:
     """What has come out so far."""
 
     poses: list[Poses] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    failed: int = 0
     written: list[Path] = field(default_factory=list)
 
 
@@ -185,8 +188,7 @@ def _picture_paths(photos: Sequence[Path], out: Path) -> list[Path]:
 
 def _take(result: Result, detections: _Detections, done: _Done) -> None:
     if result.poses is None:
-        done.failed.append(str(result.error))
-        click.echo(f"failed: {result.error}", err=True)
+        done.failed += 1
         return
     scores = detections.scores[result.index]
     done.poses.append(result.poses if scores is None else replace(result.poses, box_scores=scores))
@@ -217,7 +219,7 @@ def _summarise(done: _Done, count: int, threshold: float, seconds: float) -> Non
     if len(done.written) > _LISTED:
         click.echo(f"wrote {plural(len(done.written) - _LISTED, 'further file')} beside them")
     if done.failed:
-        click.echo(f"{len(done.failed)} of {plural(count, 'image')} failed", err=True)
+        click.echo(f"{done.failed} of {plural(count, 'image')} failed", err=True)
 
 
 def _print_joints(poses: Poses, threshold: float) -> None:

@@ -25,7 +25,7 @@ class SimpleBaseline(nn.Module):
         whole_numbers("deconvs and width", (deconvs, width), 2, least=0)
         if deconvs > 5 or width == 0:
             raise ShapeError(
-                f"deconvs must be at most 5, as each halves the stride of 32, and width positive; got {deconvs}, {width}"
+                f"deconvs must be at most 5 (each halves the stride of 32) and width positive; got {deconvs}, {width}"
             )
         self.backbone = ResNet(depth)
         layers: list[nn.Module] = []

@@ -17,7 +17,7 @@ _UPPER = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "neck", "head_top"
 
 
 def check_amounts(transform: Any) -> None:
-    """Refuse a transform (a dataclass of numbers) whose amounts cannot be, with a `VitruvianError` that names the field."""
+    """Refuse a transform (a dataclass of numbers) whose amounts cannot be; the `VitruvianError` names the field."""
     for name, amount in asdict(transform).items():
         most = 1.0 if name.endswith(("_prob", "_max")) else math.inf
         if not (0 <= amount <= most and math.isfinite(amount)):

@@ -35,7 +35,9 @@ class OpenVinoBackend:
         except RuntimeError as error:
             raise WeightsError(f"{path}: OpenVINO cannot compile this model: {error}") from error
         self._names = [output.any_name for output in self._model.outputs]
-        self.description = f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {precision}, {threads or 'all'} threads"
+        self.description = (
+            f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {precision}, {threads or 'all'} threads"
+        )
 
     def run(self, crops: np.ndarray) -> Outputs:
         """See `Backend.run`."""

@@ -23,7 +23,7 @@ class TorchBackend:
         self.card = read_card(path)
         network = build_model(self.card.model, len(self.card.skeleton), self.card.codec, **self.card.options)
         load_into(network, path)
-        self._network = network.eval().to(memory_format=torch.channels_last)
+        self._network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.description = f"torch {torch.__version__}, CPU, float32, {torch.get_num_threads()} threads"
 
     def run(self, crops: np.ndarray) -> Outputs:
