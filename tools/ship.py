@@ -1,7 +1,7 @@
 """Make a shipped model from a training run: ``python tools/ship.py RUN RECIPE``.
 
 Exports the run's best weights (checked against torch on real crops), measures the exported file itself on people it was
-not trained on, and writes figures, data sources and their terms onto its card.
+not trained on, and writes figures, data sources and their terms onto its card and into ``benchmarks/results/accuracy.json``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the benchmar
 import numpy as np
 import onnx
 from benchmarks.accuracy import run as measure
-from benchmarks.common import DATA
+from benchmarks.common import DATA, save
 
 from vitruvian import read
 from vitruvian.data import read_image
@@ -69,7 +69,9 @@ def main(run_folder: str, recipe_path: str) -> int:
     report = export_onnx(network, card, target, crops_for(card))
     print(f"{target.name}: {report.bytes / 1e6:.1f} MB, joints within {report.max_keypoint_px:.4f} px of torch")
     rows = []
-    for row in measure()["rows"]:
+    measured = measure()
+    save("accuracy", measured)
+    for row in measured["rows"]:
         for flip, value in ((False, row["value"]), (True, row["value_flip"])):
             fields = {"metric": row["metric"], "split": row["data"], "people": row["people"], "boxes": "ground truth"}
             rows.append({**fields, "flip": flip, "value": round(value, 4)})

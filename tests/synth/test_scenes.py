@@ -177,7 +177,7 @@ def test_the_figure_is_where_its_mask_says(seed: int) -> None:
         grown = sum(grown[1 + dy : 209 + dy, 1 + dx : 161 + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)) > 0
         # Corners are rounded to half a pixel in the picture and to a whole one in the mask: a pixel can be beyond.
         assert (changed & ~grown).sum() <= 2, f"picture {index}: the figure is painted outside of its mask"
-        assert changed[mask].mean() > 0.9
+        assert changed[mask].mean() > 0.75  # bars of the same colour may lie behind
 
 
 def test_pose_dataset_reads_drawn_people(seed: int) -> None:

@@ -48,10 +48,11 @@ def console(stderr: bool = False) -> Console:
     return made
 
 
-def progress_bar(what: str, total: int, quiet: bool = False) -> tuple[Progress, Callable[[int], None]]:
-    """A progress bar on standard error (use it as a context manager) and a function that takes the number done.
+def progress_bar(what: str, total: int) -> tuple[Progress, Callable[[int, int], None]]:
+    """A progress bar on standard error (use it as a context manager) and a function that takes the number done and
+    the number in all.
 
-    It is shown for more than one thing, on a terminal, unless ``quiet``.
+    It is shown for more than one thing, on a terminal.
     """
     from rich.progress import (
         BarColumn,
@@ -70,10 +71,10 @@ def progress_bar(what: str, total: int, quiet: bool = False) -> tuple[Progress, 
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=err,
-        disable=quiet or total < 2 or not err.is_terminal,
+        disable=total < 2 or not err.is_terminal,
     )
     task = bar.add_task(what, total=total)
-    return bar, lambda done: bar.update(task, completed=done)
+    return bar, lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def plural(count: int, noun: str) -> str:

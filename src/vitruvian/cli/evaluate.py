@@ -72,7 +72,7 @@ def command(
             flip=flip,
             batch=batch,
             boxes=detections,
-            progress=lambda done, _: advance(done),
+            progress=advance,
         )
         report = to_report(
             measured,

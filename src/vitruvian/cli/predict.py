@@ -98,7 +98,7 @@ def command(
                 _take(result, detections, done)
                 if pictures and result.poses is not None:
                     _draw(result, pictures[result.index], threshold, done)
-                advance(result.index + 1)
+                advance(result.index + 1, len(photos))
     done.written += _write(done.poses, out, formats)
     _summarise(done, len(photos), threshold, time.perf_counter() - started)
     if done.failed:
