@@ -1,7 +1,8 @@
 """Make a shipped model from a training run: ``python tools/ship.py RUN RECIPE``.
 
 Exports the run's best weights (checked against torch on real crops), measures the exported file itself on people it was
-not trained on, and writes figures, data sources and their terms onto its card and into ``benchmarks/results/accuracy.json``.
+not trained on, and writes figures, data sources and their terms onto its card; the figures also go into
+``benchmarks/results/accuracy.json``.
 """
 
 from __future__ import annotations
