@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 from torch import nn
 
+from vitruvian.codecs import HeatmapCodec, SimccCodec
 from vitruvian.errors import ExportError
 from vitruvian.export import export_onnx
+from vitruvian.export import onnx as onnx_export
 from vitruvian.models import build_model
 from vitruvian.predict.backends import OrtBackend
+from vitruvian.types import Outputs
+from vitruvian.weights import Card
 from vitruvian.weights.checkpoint import load_into, read_card
 
 
@@ -58,6 +64,79 @@ def test_half_weights_halve_the_file(network_and_card, tmp_path, rng):
     assert half.max_output_difference < 1e-4, "the check compares with equally rounded weights"
 
 
+def test_the_callers_network_is_left_alone(network_and_card, tmp_path, rng):
+    """A training that exports now and then must not go on with rounded weights, or in evaluation mode."""
+    network, card = network_and_card
+    network.train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    export_onnx(network, card, tmp_path / "m.onnx", crops(rng, card))
+    assert network.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_the_file_is_for_everyone_and_alone(network_and_card, tmp_path, rng):
+    network, card = network_and_card
+    export_onnx(network, card, tmp_path / "new" / "m.onnx", crops(rng, card))
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["m.onnx"]
+    assert (tmp_path / "new" / "m.onnx").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "codec"),
+    [
+        ("compact", {"widths": (8, 16, 16, 16), "neck": (16, 16), "depths": (1, 1, 1)}, SimccCodec((64, 96))),
+        ("simple_baseline_18", {"width": 16}, HeatmapCodec((64, 96))),
+    ],
+)
+def test_every_family_and_head_can_be_exported(model, options, codec, network_and_card, tmp_path, rng):
+    """With outputs in the codec's order, and weights that come back by name."""
+    card = network_and_card[1]
+    card = Card("x", model, card.skeleton, replace(card.preprocess, size_wh=(64, 96)), codec, options)
+    network = build_model(model, len(card.skeleton), codec, **options)
+    for layer in network.modules():
+        if isinstance(layer, nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, std=0.05)  # the usual start is so small that rounding is all there is
+    report = export_onnx(network, card, tmp_path / "m.onnx", crops(rng, card, 3), half_weights=False)
+    assert report.max_output_difference < 1e-4
+    assert report.max_score < 1e-3
+    backend = OrtBackend(tmp_path / "m.onnx", threads=1)
+    arrays = backend.run(crops(rng, card, 2)).arrays
+    assert {k: v.shape[1:] for k, v in arrays.items()} == codec.shapes(len(card.skeleton))
+    again = build_model(model, len(card.skeleton), codec, **options)
+    assert load_into(again, tmp_path / "m.onnx") == []
+    for name, tensor in network.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(again.state_dict()[name], tensor), name
+
+
+def test_every_crop_is_compared(network_and_card, tmp_path, monkeypatch, rng):
+    """A runtime that errs on one crop of ten only, whichever it is."""
+    network, card = network_and_card
+    batch = crops(rng, card, 10)
+    sizes, errs_on = [], [0]
+
+    class Erring(OrtBackend):
+        def run(self, crops):
+            arrays = {k: v.copy() for k, v in super().run(crops).arrays.items()}
+            sizes.append(len(crops))
+            for i, crop in enumerate(crops):
+                if np.array_equal(crop, batch[errs_on[0]]):
+                    for array in arrays.values():
+                        array[i] *= 2
+            return Outputs(arrays)
+
+    monkeypatch.setattr(onnx_export, "OrtBackend", Erring)
+    made = onnx_export._to_onnx(onnx_export._Deployed(network, card).eval(), torch.from_numpy(batch[:2].copy()))
+    monkeypatch.setattr(onnx_export, "_to_onnx", lambda *_: type(made).FromString(made.SerializeToString()))
+    for wrong in range(10):
+        errs_on[0] = wrong
+        with pytest.raises(ExportError, match="differs from torch"):
+            export_onnx(network, card, tmp_path / "m.onnx", batch, half_weights=False)
+    assert min(sizes) == 1  # alone and in a batch: the graph's batch axis is free
+    assert max(sizes) > 1
+    assert list(tmp_path.iterdir()) == []
+
+
 class _Restless(nn.Module):
     """Says something else each time: what an export of it computes can not be what torch computes."""
 
@@ -95,7 +174,16 @@ def test_a_failed_export_leaves_the_earlier_file(network_and_card, tmp_path, rng
     assert (tmp_path / "m.onnx").read_bytes() == before
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((0, 64, 64, 3), np.uint8), np.zeros((2, 64, 64, 3), np.float32)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((0, 64, 64, 3), np.uint8),
+        np.zeros((2, 64, 64, 3), np.float32),
+        np.zeros((2, 64, 96, 3), np.uint8),  # not the size that the card promises
+        np.zeros((2, 64, 64, 4), np.uint8),
+        np.zeros((64, 64, 3), np.uint8),
+    ],
+)
 def test_export_needs_real_crops_to_compare_on(network_and_card, tmp_path, wrong):
     network, card = network_and_card
     with pytest.raises(ExportError, match="crops"):

@@ -50,6 +50,23 @@ def test_results_stay_when_the_next_batch_comes(tiny_model, rng):
         np.testing.assert_array_equal(first, kept, err_msg=name)
 
 
+@pytest.mark.parametrize("name", sorted(BACKENDS))
+def test_layout_in_memory_does_not_matter(name, tiny_model, rng):
+    """Mirrored views, slices of a larger array, read-only pages: what counts is the values."""
+    pytest.importorskip(LIBRARIES[name])
+    backend = load_backend(tiny_model, name, threads=1)
+    crops = rng.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    wide = np.zeros((3, 64, 80, 3), np.uint8)
+    wide[:, :, 8:72] = crops
+    frozen = crops.copy()
+    frozen.setflags(write=False)
+    expected = backend.run(crops).arrays["heatmaps"]
+    for view in (np.ascontiguousarray(crops[:, :, ::-1])[:, :, ::-1], wide[:, :, 8:72], frozen):
+        np.testing.assert_allclose(backend.run(view).arrays["heatmaps"], expected, atol=1e-5 * np.abs(expected).max())
+    assert expected.flags.writeable
+    backend.close()
+
+
 def test_a_checkpoint_goes_to_torch_by_itself(tiny_checkpoint):
     assert "torch" in load_backend(tiny_checkpoint / "best.safetensors").description
 

@@ -32,8 +32,29 @@ def card(**changes) -> Card:
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
 @pytest.mark.parametrize("codec", [HeatmapCodec(refine="quarter"), SimccCodec(split=3.0)], ids=lambda c: c.kind)
 def test_a_card_survives_json(skeleton, codec):
-    before = card(skeleton=skeleton, codec=codec)
+    before = card(skeleton=skeleton, codec=codec, preprocess=Preprocess(padding=1.3))
     assert Card.from_json(before.to_json()) == before
+
+
+def test_options_come_back_as_they_were():
+    """JSON knows no tuples, and a builder that gets a list for one may not equal the trained one."""
+    options = {"widths": (8, 16, 16, 16), "deconvs": 2, "name": "x", "nested": ((1, 2), (3,))}
+    assert Card.from_json(card(options=options).to_json()).options == options
+
+
+def test_an_input_size_that_the_codec_does_not_have_is_refused():
+    """Joints would come out on another scale, silently."""
+    with pytest.raises(WeightsError, match=r"\(96, 128\).*\(192, 256\)"):
+        card(codec=HeatmapCodec())
+    data = json.loads(card().to_json())
+    data["preprocess"]["size_wh"] = [192, 256]
+    with pytest.raises(WeightsError, match=r"file\.onnx"):
+        Card.from_json(json.dumps(data), "file.onnx")
+
+
+def test_what_is_not_plain_data_is_named():
+    with pytest.raises(WeightsError, match="'some model'.*set"):
+        card(provenance={"versions": {1, 2}}).to_json()
 
 
 def test_metrics_are_added_not_replaced():

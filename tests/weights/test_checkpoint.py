@@ -60,6 +60,44 @@ def test_another_head_is_an_error_unless_asked_for(tiny_checkpoint):
     np.testing.assert_array_equal(other.stem[0][0].weight.detach(), read_state(source)["stem.0.0.weight"])
 
 
+def test_a_refused_file_leaves_the_network_as_it_was(tiny_checkpoint):
+    network = network_of(tiny_checkpoint / "best.safetensors", joints=5)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(WeightsError):
+        load_into(network, tiny_checkpoint / "best.safetensors")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "onnx"])
+def test_a_deeper_networks_file_is_refused(kind, tiny_checkpoint, tiny_model):
+    """Its first blocks fit by name and shape; the others would be dropped without a word."""
+    source = tiny_checkpoint / "best.safetensors"
+    shallow = network_of(source, depths=(1, 1, 0))
+    path = source if kind == "safetensors" else tiny_model
+    with pytest.raises(WeightsError, match=r"stage32\.1\.\S+ .*has no place"):
+        load_into(shallow, path)
+    assert load_into(shallow, path, strict=False) == []
+    np.testing.assert_array_equal(shallow.stage32[0][0].weight.detach(), read_state(path)["stage32.0.0.weight"])
+
+
+def test_everyone_may_read_what_was_written(tiny_checkpoint, tmp_path):
+    source = tiny_checkpoint / "best.safetensors"
+    save_checkpoint(tmp_path / "w.safetensors", network_of(source).state_dict(), read_card(source))
+    assert (tmp_path / "w.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+def test_half_precision_files_widen_into_a_network(tiny_checkpoint, tmp_path):
+    source = tiny_checkpoint / "best.safetensors"
+    state = network_of(source).state_dict()
+    half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    save_checkpoint(tmp_path / "w.safetensors", half, read_card(source))
+    network = network_of(source)
+    load_into(network, tmp_path / "w.safetensors")
+    for name, tensor in network.state_dict().items():
+        assert tensor.dtype == state[name].dtype
+        assert torch.equal(tensor, half[name].to(tensor.dtype)), name
+
+
 def test_an_onnx_model_gives_the_weights_rounded_to_half(tiny_checkpoint, tiny_model):
     expected, got = read_state(tiny_checkpoint / "best.safetensors"), read_state(tiny_model)
     compared = 0

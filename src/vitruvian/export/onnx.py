@@ -7,6 +7,7 @@ initializers are the network's parameters by name and can be fine-tuned from.
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 import warnings
@@ -74,7 +75,7 @@ def export_onnx(
 
     Parameters
     ----------
-    network : the trained network; it is put into evaluation mode.
+    network : the trained network; it is copied, not changed.
     card : written into the metadata; decides input size and outputs.
     path : the file to write, atomically, and only when the comparison passes.
     crops : (N, h, w, 3) uint8, real crops to compare on; more and more varied ones make a better check.
@@ -89,12 +90,16 @@ def export_onnx(
         The exported model differs by more than ``tolerance``; no file is left behind.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if crops.ndim != 4 or crops.dtype != np.uint8 or len(crops) == 0:
-        raise ExportError(f"export needs crops (N, h, w, 3) uint8 to compare on, got {crops.dtype} {crops.shape}")
+    width, height = card.preprocess.size_wh
+    if crops.dtype != np.uint8 or crops.shape[1:] != (height, width, 3) or len(crops) == 0:
+        raise ExportError(
+            f"export needs crops (N, {height}, {width}, 3) uint8 to compare on, got {crops.dtype} {crops.shape}"
+        )
+    network = copy.deepcopy(network).cpu()  # rounding and evaluation mode are no business of the caller's network
     deployed = _Deployed(network, card).eval()
     if half_weights:
         _round_weights(network)
+    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".onnx")
     os.close(descriptor)
     try:

@@ -43,23 +43,32 @@ class Card:
     provenance: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
 
+    def __post_init__(self) -> None:
+        if tuple(self.preprocess.size_wh) != tuple(self.codec.size_wh):
+            raise WeightsError(
+                f"card '{self.name}': crops are {self.preprocess.size_wh}, but the codec is for {self.codec.size_wh}; "
+                "the two sizes must be the same"
+            )
+
     def to_json(self) -> str:
-        """One JSON object; `from_json` is its inverse."""
-        return json.dumps(
-            {
-                "version": _VERSION,
-                "name": self.name,
-                "model": self.model,
-                "options": self.options,
-                "skeleton": self.skeleton.to_dict(),
-                "preprocess": self.preprocess.to_dict(),
-                "codec": codec_to_dict(self.codec),
-                "data": list(self.data),
-                "metrics": list(self.metrics),
-                "provenance": self.provenance,
-                "notes": self.notes,
-            }
-        )
+        """One JSON object; `from_json` is its inverse. `WeightsError` where a field holds other than plain data."""
+        record = {
+            "version": _VERSION,
+            "name": self.name,
+            "model": self.model,
+            "options": self.options,
+            "skeleton": self.skeleton.to_dict(),
+            "preprocess": self.preprocess.to_dict(),
+            "codec": codec_to_dict(self.codec),
+            "data": list(self.data),
+            "metrics": list(self.metrics),
+            "provenance": self.provenance,
+            "notes": self.notes,
+        }
+        try:
+            return json.dumps(record)
+        except TypeError as error:
+            raise WeightsError(f"card '{self.name}' holds what JSON cannot: {error}") from error
 
     @classmethod
     def from_json(cls, text: str | None, where: object = "card") -> Card:
@@ -75,7 +84,7 @@ class Card:
             return cls(
                 name=data["name"],
                 model=data["model"],
-                options={k: tuple(v) if isinstance(v, list) else v for k, v in data["options"].items()},
+                options={k: _tuples(v) for k, v in data["options"].items()},
                 skeleton=Skeleton.from_dict(data["skeleton"]),
                 preprocess=Preprocess.from_dict(data["preprocess"]),
                 codec=codec_from_dict(data["codec"]),
@@ -92,3 +101,8 @@ class Card:
     def with_metrics(self, *metrics: dict[str, Any]) -> Card:
         """The same card with further measurements."""
         return replace(self, metrics=(*self.metrics, *metrics))
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as the tuples they were before JSON."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

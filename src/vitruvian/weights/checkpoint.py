@@ -20,6 +20,9 @@ from .card import METADATA_KEY, Card
 if TYPE_CHECKING:
     from torch import nn
 
+_PARAMETERS = (".weight", ".bias", ".running_mean", ".running_var")
+"""How a network's entries end; an ONNX graph also holds constants, which are none."""
+
 
 def save_checkpoint(path: str | Path, state: dict[str, Any], card: Card) -> None:
     """Write weights (name -> torch tensor) and card, atomically: a reader never sees half a file."""
@@ -75,27 +78,30 @@ def load_into(network: nn.Module, path: str | Path, strict: bool = True) -> list
     """Copy weights from a file into a network, by name.
 
     With ``strict=False`` entries that are missing or of another shape keep their fresh values (fine-tuning with
-    another head); their names are returned.
+    another head); their names are returned. Entries of the file that the network has no place for are passed over.
 
     Raises
     ------
     WeightsError
-        With ``strict``, any entry that is missing or of another shape.
+        With ``strict``, any entry that is missing or of another shape, or any weight of the file that the network has
+        no place for (a deeper network's file would otherwise pass for this one's). The network is then unchanged.
     """
     import torch
 
     state, own = read_state(path), network.state_dict()
-    kept: list[str] = []
-    for name, tensor in own.items():
-        value = state.get(name)
-        if value is not None and tuple(value.shape) == tuple(tensor.shape):
-            tensor.copy_(torch.from_numpy(np.array(value)).to(tensor.dtype))
-        elif not name.endswith("num_batches_tracked"):
-            kept.append(name)
+    fits = {name for name, tensor in own.items() if name in state and state[name].shape == tuple(tensor.shape)}
+    kept = [name for name in own if name not in fits and not name.endswith("num_batches_tracked")]
     if kept and strict:
         raise WeightsError(
             f"{path} does not fit this network: {len(kept)} of {len(own)} entries are missing or of another shape, "
             f"first {kept[0]} (expected {tuple(own[kept[0]].shape)}, "
             f"got {None if kept[0] not in state else tuple(state[kept[0]].shape)})"
         )
+    unplaced = [name for name in state if name not in own and name.endswith(_PARAMETERS)]
+    if unplaced and strict:
+        raise WeightsError(
+            f"{path} does not fit this network: {unplaced[0]} (and {len(unplaced) - 1} more entries) has no place in it"
+        )
+    for name in fits:
+        own[name].copy_(torch.from_numpy(np.array(state[name])).to(own[name].dtype))
     return kept
