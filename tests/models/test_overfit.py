@@ -18,23 +18,22 @@ from vitruvian.models import build_model
 from vitruvian.preprocess import Preprocess
 from vitruvian.types import Outputs
 
-_SIZE = (64, 64)
 _TINY = {"widths": (16, 24, 32, 32), "depths": (1, 1, 1), "neck": (24, 24)}
 _HEADS: dict[str, tuple[Any, str, dict[str, float]]] = {
-    "heatmap": (HeatmapCodec(_SIZE), "heatmap_mse", {"peak_weight": 20.0}),
-    "heatmap softmax": (HeatmapCodec(_SIZE, activation="softmax"), "heatmap_cross_entropy", {}),
-    "simcc": (SimccCodec(_SIZE, sigma=2.0), "simcc_cross_entropy", {}),
+    "heatmap": (HeatmapCodec((64, 64)), "heatmap_mse", {"peak_weight": 20.0}),
+    "heatmap softmax": (HeatmapCodec((64, 64), activation="softmax"), "heatmap_cross_entropy", {}),
+    "simcc": (SimccCodec((64, 64), sigma=2.0), "simcc_cross_entropy", {}),
 }
 
 
-def _people(rng: np.random.Generator, count: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Dark noise with a red, a green and a blue dot: images (N, 64, 64, 3) and joints (N, 3, 2)."""
-    images = rng.integers(0, 60, (count, 64, 64, 3), dtype=np.uint8)
-    points = rng.uniform(6, 57, (count, 3, 2)).astype(np.float32)
-    y, x = np.mgrid[:64, :64]
+def _people(rng: np.random.Generator, side: int, count: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Dark noise with a red, a green and a blue dot: images (N, side, side, 3) and joints (N, 3, 2)."""
+    images = rng.integers(0, 60, (count, side, side, 3), dtype=np.uint8)
+    points = rng.uniform(0.1 * side, 0.9 * side - 1, (count, 3, 2)).astype(np.float32)
+    y, x = np.mgrid[:side, :side]
     for image, joints in zip(images, points, strict=True):
         for k, (u, v) in enumerate(joints):
-            image[np.hypot(x - u, y - v) < 4] = np.eye(3, dtype=np.uint8)[k] * 220 + 30
+            image[np.hypot(x - u, y - v) < side / 16] = np.eye(3, dtype=np.uint8)[k] * 220 + 30
     return images, points
 
 
@@ -45,34 +44,29 @@ def _pck(network: Any, inputs: Any, codec: Any, points: np.ndarray, within_px: f
     return float((np.linalg.norm(found - points, axis=-1) < within_px).mean()), scores
 
 
-def _learn(model: str, options: dict, head: str, rng: np.random.Generator, steps: int) -> None:
+def _learn(model: str, options: dict, head: str, side: int, rng: np.random.Generator, steps: int, lr: float) -> None:
     codec, loss, loss_options = _HEADS[head]
-    images, points = _people(rng)
+    codec = codec.resized((side, side))
+    images, points = _people(rng, side)
     torch.manual_seed(int(rng.integers(1 << 30)))
     network = build_model(model, 3, codec, **options)
-    inputs = torch.from_numpy(Preprocess(_SIZE).normalise(images))
+    inputs = torch.from_numpy(Preprocess((side, side)).normalise(images))
     targets = codec.encode_torch(torch.from_numpy(points), torch.full((32, 3), 2))
-    before, _ = _pck(network, inputs, codec, points, 3.0)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=steps)
+    before, _ = _pck(network, inputs, codec, points, side / 20)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     for _ in range(steps):
         network.train()
         optimizer.zero_grad()
         LOSSES[loss](network(inputs), targets, **loss_options).backward()
         optimizer.step()
         schedule.step()
-    after, scores = _pck(network, inputs, codec, points, 3.0)
+    after, scores = _pck(network, inputs, codec, points, side / 20)
     assert before < 0.3
-    assert after >= 0.95, f"PCK within 3 of 64 pixels: {after:.3f}"
+    assert after >= 0.95, f"PCK within a twentieth of the side: {after:.3f}"
     assert scores.mean() > 0.7
 
 
 @pytest.mark.parametrize("head", sorted(_HEADS))
 def test_compact_net_learns_32_pictures(head: str, rng: np.random.Generator) -> None:
-    _learn("compact", _TINY, head, rng, steps=120)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("head", sorted(_HEADS))
-def test_simple_baseline_learns_32_pictures(head: str, rng: np.random.Generator) -> None:
-    _learn("simple_baseline_18", {"width": 32}, head, rng, steps=60)
+    _learn("compact", _TINY, head, 64, rng, steps=120, lr=8e-3)
