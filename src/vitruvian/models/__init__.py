@@ -24,6 +24,12 @@ def _compact(joints: int, codec: Codec, **options: Any) -> nn.Module:
     return CompactNet(joints, codec, **options)
 
 
+def _hourglass(joints: int, codec: Codec, **options: Any) -> nn.Module:
+    from .hourglass import StackedHourglass
+
+    return StackedHourglass(joints, codec, **options)
+
+
 def _simple_baseline(depth: int) -> Callable[..., nn.Module]:
     def build(joints: int, codec: Codec, **options: Any) -> nn.Module:
         from .simple_baseline import SimpleBaseline
@@ -35,6 +41,7 @@ def _simple_baseline(depth: int) -> Callable[..., nn.Module]:
 
 MODELS: dict[str, Callable[..., Any]] = {
     "compact": _compact,
+    "hourglass": _hourglass,
     "simple_baseline_18": _simple_baseline(18),
     "simple_baseline_34": _simple_baseline(34),
     "simple_baseline_50": _simple_baseline(50),

@@ -61,11 +61,12 @@ class KeepBest(Callback):
     """After each validation writes ``last.safetensors`` and, at a new best ``val_pck``, ``best.safetensors``.
 
     What is written are the averaged weights, the ones that were measured. With progressive sizes only figures at the
-    final size compete: weights of smaller crops are useless at another size than theirs.
+    final size compete: weights of smaller crops are useless at another size than theirs. With ``every`` each validated
+    epoch's weights stay, as ``epochs/epoch-0004.safetensors``.
     """
 
-    def __init__(self, folder: Path, card: Card) -> None:
-        self._folder, self._card = folder, card
+    def __init__(self, folder: Path, card: Card, every: bool = False) -> None:
+        self._folder, self._card, self._every = folder, card, every
         self.best = -1.0
         self.measured_epoch = -1
 
@@ -83,6 +84,8 @@ class KeepBest(Callback):
         state = averaged_state(trainer, pl_module)
         save_checkpoint(self._folder / "last.safetensors", state, card)
         self.measured_epoch = trainer.current_epoch
+        if self._every:
+            save_checkpoint(self._folder / "epochs" / f"epoch-{trainer.current_epoch:04d}.safetensors", state, card)
         if self._at_final_size(trainer) and value > self.best:
             self.best = value
             save_checkpoint(self._folder / "best.safetensors", state, card)

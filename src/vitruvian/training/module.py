@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..codecs import Codec
+from ..codecs import Codec, HeatmapCodec
 from ..geometry import Affine
 from ..losses import LOSSES
+from ..models.hourglass import STACKS
 from ..preprocess import Preprocess
 from ..skeletons import Skeleton
-from ..types import Outputs
+from ..types import Outputs, Targets
 from .recipe import OptimPart
 
 
@@ -56,12 +57,26 @@ class LitPose(L.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         targets = self._codec_for(batch["image"]).encode_torch(batch["keypoints_px"], batch["visibility"])
-        loss = self.loss(self(batch["image"]), targets, **self.loss_options)
+        loss = self.supervised_loss(self(batch["image"]), targets)
+        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False)
+        return loss
+
+    def supervised_loss(self, arrays: dict[str, Tensor], targets: Targets) -> Tensor:
+        """The recipe's loss; of a stacked network the sum over its stacks, all with the same targets (Newell et al.,
+        ECCV 2016, section 3.2).
+
+        Raises
+        ------
+        FloatingPointError
+            It is not finite.
+        """
+        stacks = arrays.get(STACKS)
+        every = [arrays] if stacks is None else [{HeatmapCodec.array: maps} for maps in stacks.unbind(1)]
+        loss = torch.stack([self.loss(one, targets, **self.loss_options) for one in every]).sum()
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss.item()} at step {self.global_step}; a lower optim.lr or optim.clip helps"
             )
-        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False)
         return loss
 
     def _codec_for(self, images: Tensor) -> Codec:

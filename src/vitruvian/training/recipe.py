@@ -23,8 +23,10 @@ class _Strict(BaseModel):
 
 class DataSource(_Strict):
     """One annotation file. ``repeat`` counts it several times an epoch; ``fraction`` [a, b) keeps the share of its
-    photos whose hashed name falls into that interval, so that a fixed part can be held back by photo. ``name`` and
-    ``terms`` are for the card of the trained model.
+    photos whose hashed name falls into that interval, so that a fixed part can be held back by photo; ``group`` names a
+    field of the file (``video`` in MPII's) whose values are held back whole. ``min_joints`` and ``min_area_px`` leave
+    out people with fewer labelled joints, or a box of no more than that area. ``name`` and ``terms`` are for the card
+    of the trained model.
     """
 
     format: str = "coco"
@@ -32,6 +34,9 @@ class DataSource(_Strict):
     images: str | None = None
     repeat: int = Field(1, ge=1)
     fraction: tuple[float, float] = (0.0, 1.0)
+    group: str | None = None
+    min_joints: int = Field(1, ge=1)
+    min_area_px: float = Field(0.0, ge=0)
     options: dict[str, Any] = {}
     name: str = ""
     terms: str = ""
@@ -73,10 +78,50 @@ class OptimPart(_Strict):
     ema: float | None = Field(0.999, gt=0, lt=1)
 
 
+class Stages(_Strict):
+    """Epochs of each stage: the generator alone, the discriminators on a frozen generator, both in turns."""
+
+    generator: int = Field(ge=0)
+    discriminator: int = Field(ge=0)
+    joint: int = Field(ge=1)
+
+
+class Equilibrium(_Strict):
+    """Mode ``began``: k grows by ``lambda_k`` (gamma L_real - L_fake); ``lambda_g`` weighs the generator's part."""
+
+    gamma: float = Field(0.5, gt=0)
+    lambda_g: float = Field(1e-4, ge=0)
+    lambda_k: float = Field(1e-3, ge=0)
+
+
+class AdversarialPart(_Strict):
+    """Adversarial training on top of the recipe's loss; see `vitruvian.adversarial` for the modes.
+
+    ``judges`` are the discriminators: ``pose`` sees the picture and the maps, weighed ``beta``; ``confidence`` the maps
+    alone, weighed ``alpha``. A found joint is right for the first within ``within`` lengths of ``length``, and for the
+    second if its map's squared error is at most ``map_error`` of the target map's energy.
+    """
+
+    mode: Literal["sane", "paper", "paper_abs", "cooperative", "began"] = "sane"
+    judges: tuple[Literal["pose", "confidence"], ...] = ("pose", "confidence")
+    architecture: Literal["fc", "encoder_decoder"] = "encoder_decoder"
+    width: int = Field(128, ge=2)
+    alpha: float = Field(1 / 220, ge=0)
+    beta: float = Field(1 / 180, ge=0)
+    lr: float = Field(2.5e-4, gt=0)
+    length: Literal["head_segment", "torso"] = "head_segment"
+    within: float = Field(0.5, gt=0)
+    map_error: float = Field(0.5, gt=0)
+    stages: Stages
+    began: Equilibrium = Field(default_factory=lambda: Equilibrium.model_validate({}))
+
+
 class Recipe(_Strict):
     """A training run. See ``docs/training.md`` for every key and ``recipes/`` for complete examples.
 
-    ``stop_after`` ends the run after that many of its ``epochs``, on the schedule of all of them.
+    ``stop_after`` ends the run after that many of its ``epochs``, on the schedule of all of them. ``augment`` names a
+    preset instead of ``geometry`` and ``photometry``. ``keep_epochs`` keeps the weights of every validated epoch,
+    ``pictures`` draws so many people at each validation.
     """
 
     name: str
@@ -87,13 +132,17 @@ class Recipe(_Strict):
     loss: LossPart
     train: tuple[DataSource, ...]
     val: tuple[DataSource, ...] = ()
+    augment: str | None = None
     geometry: dict[str, float] = {}
     photometry: dict[str, float] = {}
+    adversarial: AdversarialPart | None = None
     optim: OptimPart = Field(default_factory=lambda: OptimPart.model_validate({}))
     epochs: int = Field(ge=1)
     stop_after: int | None = Field(None, ge=1)
     batch_size: int = Field(32, ge=1)
     val_every: int = Field(1, ge=1)
+    keep_epochs: bool = False
+    pictures: int = Field(0, ge=0)
     workers: int = Field(1, ge=0)
     precision: Literal["32", "bf16", "16"] = "bf16"
     devices: int = Field(1, ge=1)
@@ -106,6 +155,23 @@ class Recipe(_Strict):
         until = [step[0] for step in self.input.progressive]
         if until != sorted(until):
             raise ValueError(f"input.progressive must be in ascending order of epochs, got {until}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_augmentation(self) -> Recipe:
+        if self.augment is not None and (self.geometry or self.photometry):
+            raise ValueError("augment names a preset of geometry and photometry; give either it or these")
+        return self
+
+    @model_validator(mode="after")
+    def _stages_fill_the_epochs(self) -> Recipe:
+        if self.adversarial is not None:
+            stages = self.adversarial.stages
+            total = stages.generator + stages.discriminator + stages.joint
+            if total != self.epochs:
+                raise ValueError(f"the stages have {total} epochs in all, 'epochs' says {self.epochs}")
+            if self.adversarial.mode != "began" and not self.adversarial.judges:
+                raise ValueError("adversarial.judges names no discriminator; expected pose, confidence or both")
         return self
 
     @classmethod

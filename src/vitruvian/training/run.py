@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from ..codecs import codec_from_dict
+from ..codecs import Codec, codec_from_dict
 from ..data import PoseDataset, SizeSchedule
 from ..errors import RecipeError, VitruvianError
 from ..formats import read
@@ -34,6 +34,7 @@ from ..types import Record
 from ..weights.card import Card
 from ..weights.checkpoint import load_into, read_card, save_checkpoint
 from ..weights.zoo import find_weights
+from .adversarial import LitAdversarial, length_joints
 from .callbacks import AtomicCheckpoint, Ema, KeepBest, Progress, SetEpoch
 from .module import LitPose
 from .recipe import DataSource, Recipe
@@ -55,7 +56,19 @@ def load_records(source: DataSource) -> list[Record]:
     result = read(source.format, source.path, images=source.images, **source.options)
     if result.report.skipped:
         print(result.report)
-    return [r for r in result.records if in_fraction(Path(str(r.image_path)).name, source.fraction)]
+    return [r for r in result.records if in_fraction(_group_of(r, source), source.fraction)]
+
+
+def _group_of(record: Record, source: DataSource) -> str:
+    """What decides whether a record is held back: its file's name, or the field that the source groups by."""
+    name = Path(str(record.image_path)).name
+    if source.group is None:
+        return name
+    if source.group not in record.extra:
+        raise RecipeError(
+            f"{source.path}: image '{name}' has no '{source.group}' to group by; it has {sorted(record.extra)}"
+        )
+    return str(record.extra[source.group])
 
 
 def build_dataset(recipe: Recipe, sources: Sequence[DataSource], training: bool) -> tuple[PoseDataset, np.ndarray]:
@@ -149,11 +162,23 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(f"loss '{recipe.loss.name}' is not for a codec of kind '{codec.kind}'")
     if recipe.input.progressive and codec.kind == "simcc":
         raise RecipeError("input.progressive: SimCC's linear layers fit one input size only; use a heatmap codec")
+    if recipe.adversarial is not None:
+        _check_adversarial(recipe, codec)
     for width, height in [recipe.input.size_wh, *((w, h) for _, w, h in recipe.input.progressive)]:
         if width % 32 or height % 32:
             raise RecipeError(
                 f"input sizes must be multiples of 32 (the networks' coarsest stride), got {width}x{height}"
             )
+
+
+def _check_adversarial(recipe: Recipe, codec: Codec) -> None:
+    assert recipe.adversarial is not None
+    if codec.kind != "heatmap":
+        raise RecipeError(f"adversarial training needs a heatmap codec, got '{codec.kind}'")
+    if recipe.input.progressive:
+        raise RecipeError("input.progressive: discriminators are made for one size of maps")
+    if recipe.adversarial.mode != "began" and "pose" in recipe.adversarial.judges:
+        length_joints(get_skeleton(recipe.skeleton), recipe.adversarial)
 
 
 def card_of(recipe: Recipe, dataset: PoseDataset, provenance: dict[str, Any]) -> Card:
@@ -216,17 +241,7 @@ def train(recipe: Recipe | str | os.PathLike, resume: bool = False) -> Path:
         if kept:
             print(f"starting from {recipe.model.init}; {len(kept)} entries are new, first {kept[0]}")
     steps_per_epoch = math.ceil(len(train_loader.sampler) / recipe.batch_size)  # type: ignore[arg-type]
-    module = LitPose(
-        network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        card.codec,
-        card.skeleton,
-        card.preprocess,
-        recipe.loss.name,
-        recipe.loss.options,
-        recipe.optim,
-        total_steps=steps_per_epoch * recipe.epochs,
-        steps_per_epoch=steps_per_epoch,
-    )
+    module = _module(recipe, card, network, steps_per_epoch)
     trainer, keeper = _trainer(recipe, folder, card, log_every=min(10, steps_per_epoch))
     trainer.fit(module, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
     if trainer.is_global_zero:
@@ -235,6 +250,24 @@ def train(recipe: Recipe | str | os.PathLike, resume: bool = False) -> Path:
         if not (folder / "best.safetensors").is_file():  # nothing was measured at the final size
             save_checkpoint(folder / "best.safetensors", network.state_dict(), card)
     return folder
+
+
+def _module(recipe: Recipe, card: Card, network: torch.nn.Module, steps_per_epoch: int) -> LitPose:
+    epochs, adversarial = recipe.epochs, recipe.adversarial
+    if adversarial is not None:
+        epochs -= adversarial.stages.discriminator  # the network rests there, and so does its schedule
+    parts: dict[str, Any] = {
+        "network": network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        "codec": card.codec,
+        "skeleton": card.skeleton,
+        "preprocess": card.preprocess,
+        "loss": recipe.loss.name,
+        "loss_options": recipe.loss.options,
+        "optim": recipe.optim,
+        "total_steps": steps_per_epoch * epochs,
+        "steps_per_epoch": steps_per_epoch,
+    }
+    return LitPose(**parts) if adversarial is None else LitAdversarial(**parts, part=adversarial)
 
 
 def _quiet() -> None:
@@ -254,6 +287,13 @@ def _keep_earlier_metrics(folder: Path) -> None:
         table.rename(folder / f"metrics.{number}.csv")
 
 
+def _strategy(recipe: Recipe) -> str:
+    if recipe.devices == 1:
+        return "auto"
+    # Each step of adversarial training uses a part of the weights only.
+    return "ddp" if recipe.adversarial is None else "ddp_find_unused_parameters_true"
+
+
 def _trainer(recipe: Recipe, folder: Path, card: Card, log_every: int) -> tuple[L.Trainer, KeepBest]:
     precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.precision]
     if recipe.precision == "16" and not torch.cuda.is_available():
@@ -261,16 +301,17 @@ def _trainer(recipe: Recipe, folder: Path, card: Card, log_every: int) -> tuple[
     callbacks: list[Callback] = [SetEpoch()]
     if recipe.optim.ema is not None:
         callbacks.append(Ema(recipe.optim.ema))
-    keeper = KeepBest(folder, card)
+    keeper = KeepBest(folder, card, every=recipe.keep_epochs)
     callbacks += [keeper, AtomicCheckpoint(folder / "last.ckpt"), Progress(leave=True)]
     epochs = recipe.epochs if recipe.stop_after is None else min(recipe.epochs, recipe.stop_after)
     trainer = L.Trainer(
         max_epochs=epochs,
         accelerator="auto",
         devices=recipe.devices,
-        strategy="ddp" if recipe.devices > 1 else "auto",
+        strategy=_strategy(recipe),
         precision=precision,
-        gradient_clip_val=recipe.optim.clip or None,
+        # In turns, each optimiser clips its own part (see `LitAdversarial`).
+        gradient_clip_val=(recipe.optim.clip or None) if recipe.adversarial is None else None,
         callbacks=callbacks,
         logger=[CSVLogger(folder, name="", version=""), TensorBoardLogger(folder, name="", version="tensorboard")],
         check_val_every_n_epoch=min(recipe.val_every, epochs),
