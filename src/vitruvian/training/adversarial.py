@@ -113,7 +113,7 @@ class LitAdversarial(LitPose):
         maps = seen.found.detach()
         real = objectives.reconstruction(judge(seen.truth, seen.picture), seen.truth, seen.weights)
         fake = objectives.reconstruction(judge(maps, seen.picture), maps, seen.weights)
-        loss = real - self.k * fake
+        loss = real - self.k.clone() * fake  # k changes below, before the gradient is taken
         if self.stage == _JOINT:
             balance = torch.stack([real.detach(), fake.detach()])
             balance = self.all_gather(balance).mean(dim=0) if self.trainer.world_size > 1 else balance  # type: ignore[union-attr]
