@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 from vitruvian.codecs import HeatmapCodec, SimccCodec
 from vitruvian.losses import LOSSES
 from vitruvian.models import build_model
+from vitruvian.models.hourglass import STACKS
 from vitruvian.preprocess import Preprocess
 from vitruvian.types import Outputs
 
@@ -58,7 +59,9 @@ def _learn(model: str, options: dict, head: str, side: int, rng: np.random.Gener
     for _ in range(steps):
         network.train()
         optimizer.zero_grad()
-        LOSSES[loss](network(inputs), targets, **loss_options).backward()
+        arrays = network(inputs)
+        every = [{"heatmaps": maps} for maps in arrays[STACKS].unbind(1)] if STACKS in arrays else [arrays]
+        torch.stack([LOSSES[loss](one, targets, **loss_options) for one in every]).sum().backward()
         optimizer.step()
         schedule.step()
     after, scores = _pck(network, inputs, codec, points, side / 20)
@@ -70,3 +73,16 @@ def _learn(model: str, options: dict, head: str, side: int, rng: np.random.Gener
 @pytest.mark.parametrize("head", sorted(_HEADS))
 def test_compact_net_learns_32_pictures(head: str, rng: np.random.Generator) -> None:
     _learn("compact", _TINY, head, 64, rng, steps=120, lr=8e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"stacks": 2, "width": 32}, {"stacks": 2, "width": 32, "residual": "pre"}],
+    ids=["coco system", "adversarial system's generator"],
+)
+def test_stacked_hourglass_learns_32_pictures(options: dict, rng: np.random.Generator) -> None:
+    _learn("hourglass", options, "heatmap", 64, rng, steps=100, lr=1e-2)
+
+
+def test_simple_baseline_learns_32_pictures(rng: np.random.Generator) -> None:
+    _learn("simple_baseline_18", {"width": 32}, "heatmap", 64, rng, steps=80, lr=3e-3)
