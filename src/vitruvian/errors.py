@@ -60,6 +60,10 @@ class ImageError(VitruvianError, ValueError):
         super().__init__(f"{path}: {problem}")
 
 
+class DownloadError(VitruvianError, RuntimeError):
+    """A download, or the unpacking of one, that could not be finished; what had arrived whole so far is kept."""
+
+
 class WeightsError(VitruvianError, ValueError):
     """A weight file or card that is missing, malformed, or does not belong to the model it is loaded into."""
 

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("torch")
 from vitruvian.errors import RecipeError
 from vitruvian.training import Recipe
+from vitruvian.training.run import check
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
 MINIMAL = {
@@ -24,7 +25,8 @@ MINIMAL = {
 def test_every_recipe_is_valid_short_and_says_what_to_expect(path):
     recipe = Recipe.load(path)
     assert recipe.name == path.stem
-    assert {"metric", "value", "tolerance"} <= set(recipe.expect)
+    check(recipe)
+    assert {"metric", "not_run"} == set(recipe.expect) or {"metric", "value", "tolerance"} <= set(recipe.expect)
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
 
 

@@ -1,4 +1,4 @@
-"""The recipes that come along: each is complete and consistent, and the two hourglass ones run on a few real photos."""
+"""The recipes of the hourglass and of adversarial training run end to end on a few real photos."""
 
 from __future__ import annotations
 
@@ -14,28 +14,13 @@ from click.testing import CliRunner
 
 from vitruvian.cli import main
 from vitruvian.training import Recipe, train
-from vitruvian.training.run import check
 
-_RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
-
-
-def test_there_are_recipes() -> None:
-    assert {"quick", "vitruvian-s", "hourglass-coco", "hourglass-lsp", "adversarial-mpii", "adversarial-lsp"} <= {
-        path.stem for path in _RECIPES
-    }
-
-
-@pytest.mark.parametrize("path", _RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_is_consistent_and_short(path: Path) -> None:
-    recipe = Recipe.load(path)
-    assert recipe.name == path.stem
-    check(recipe)
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
+_RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def _on_few_photos(name: str, shared_data: Path, tmp_path: Path, changes: dict[str, Any]) -> Path:
     """Trains the recipe on about 40 photos with narrow networks, everything else as it stands there."""
-    data = Recipe.load(next(p for p in _RECIPES if p.stem == name)).model_dump()
+    data = Recipe.load(_RECIPES / f"{name}.yaml").model_dump()
     folder = shared_data / "photos" / "lspet" / "train"
     for source, fraction in ((data["train"][0], (0.04, 0.045)), (data["val"][0], (0.0, 0.001))):
         source |= {"path": str(folder / "person_keypoints_train.json"), "images": str(folder / "images")}
@@ -63,7 +48,7 @@ def test_the_hourglass_recipe_runs_on_photos(shared_data: Path, tmp_path: Path) 
 
 
 def test_the_adversarial_recipe_runs_on_photos(shared_data: Path, tmp_path: Path) -> None:
-    part = Recipe.load(next(p for p in _RECIPES if p.stem == "adversarial-lsp")).model_dump()["adversarial"]
+    part = Recipe.load(_RECIPES / "adversarial-lsp.yaml").model_dump()["adversarial"]
     part |= {"width": 8, "stages": {"generator": 1, "discriminator": 1, "joint": 1}}
     run = _on_few_photos("adversarial-lsp", shared_data, tmp_path, {"epochs": 3, "adversarial": part})
     logged = (run / "metrics.csv").read_text(encoding="utf-8").splitlines()[0]

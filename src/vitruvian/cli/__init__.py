@@ -15,12 +15,13 @@ import click
 
 from .. import __version__
 from ..errors import VitruvianError
-from . import data, evaluate, export, models, predict, train
+from . import data, evaluate, export, models, predict, prepare, train
 
 COMMANDS: dict[str, click.Command] = {
     "predict": predict.command,
     "models": models.command,
     "data": data.command,
+    "prepare": prepare.command,
     "train": train.command,
     "evaluate": evaluate.command,
     "export": export.command,

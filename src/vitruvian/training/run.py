@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from ..codecs import Codec, codec_from_dict
 from ..data import PoseDataset, SizeSchedule
+from ..data.select import select_people
 from ..errors import RecipeError, VitruvianError
 from ..formats import read
 from ..losses import LOSSES
@@ -29,7 +30,7 @@ from ..models import build_model
 from ..preprocess import Preprocess
 from ..provenance import provenance
 from ..skeletons import get_skeleton
-from ..transforms import RandomGeometry, RandomPhotometry
+from ..transforms import PRESETS, Geometry, Photometry, RandomGeometry, RandomPhotometry
 from ..types import Record
 from ..weights.card import Card
 from ..weights.checkpoint import load_into, read_card, save_checkpoint
@@ -56,7 +57,11 @@ def load_records(source: DataSource) -> list[Record]:
     result = read(source.format, source.path, images=source.images, **source.options)
     if result.report.skipped:
         print(result.report)
-    return [r for r in result.records if in_fraction(_group_of(r, source), source.fraction)]
+    records = [r for r in result.records if in_fraction(_group_of(r, source), source.fraction)]
+    if source.min_joints > 1 or source.min_area_px > 0:
+        records, selected = select_people(records, source.min_joints, source.min_area_px)
+        print(selected)
+    return records
 
 
 def _group_of(record: Record, source: DataSource) -> str:
@@ -81,11 +86,7 @@ def build_dataset(recipe: Recipe, sources: Sequence[DataSource], training: bool)
         repeats += [source.repeat] * len(found)
     preprocess = Preprocess(size_wh=recipe.input.size_wh, padding=recipe.input.padding)
     sizes = SizeSchedule(preprocess.size_wh, tuple((until, (w, h)) for until, w, h in recipe.input.progressive))
-    try:
-        geometry = RandomGeometry(**recipe.geometry) if training else None
-        photometry = RandomPhotometry(**recipe.photometry) if training else None
-    except TypeError as error:
-        raise RecipeError(f"recipe '{recipe.name}', geometry or photometry: {error}") from error
+    geometry, photometry = augmentation(recipe) if training else (None, None)
     dataset = PoseDataset(
         records,
         get_skeleton(recipe.skeleton),
@@ -96,6 +97,24 @@ def build_dataset(recipe: Recipe, sources: Sequence[DataSource], training: bool)
         recipe.seed,
     )
     return dataset, np.array([repeats[record_index] for record_index, _ in dataset.people])
+
+
+def augmentation(recipe: Recipe) -> tuple[Geometry | None, Photometry | None]:
+    """What a recipe does to its crops: a preset, or its own amounts.
+
+    Raises
+    ------
+    RecipeError
+        No such preset, or an amount that there is not.
+    """
+    if recipe.augment is not None:
+        if recipe.augment not in PRESETS:
+            raise RecipeError(f"augment: unknown preset '{recipe.augment}'; known: {', '.join(PRESETS)}")
+        return PRESETS[recipe.augment]
+    try:
+        return RandomGeometry(**recipe.geometry), RandomPhotometry(**recipe.photometry)
+    except TypeError as error:
+        raise RecipeError(f"recipe '{recipe.name}', geometry or photometry: {error}") from error
 
 
 def loaders(recipe: Recipe, rank: int = 0, persistent: bool = True) -> tuple[DataLoader, DataLoader | None]:
@@ -154,6 +173,7 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(
             f"loss.options: got {sorted(recipe.loss.options)}, '{recipe.loss.name}' takes {sorted(options)}"
         )
+    augmentation(recipe)
     try:
         codec = codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)})
     except VitruvianError as error:
