@@ -110,6 +110,7 @@ def test_optional_libraries_are_imported_in_functions(layer):
             "pyarrow",
             "onnx",
             "cv2",
+            "matplotlib",
         }
         assert not heavy, f"{path.relative_to(SOURCE)} imports {sorted(heavy)} when it is loaded"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,8 @@ import pytest
 
 from vitruvian.codecs import HeatmapCodec
 from vitruvian.errors import ImageError, ShapeError, VitruvianError
-from vitruvian.evaluate import evaluate, to_report, truth_box
+from vitruvian.evaluate import evaluate, joint_table, to_report, truth_box, write_joint_table
+from vitruvian.metrics import MetricResult
 from vitruvian.predict import Predictor, Result
 from vitruvian.preprocess import Preprocess
 from vitruvian.skeletons import LSP14
@@ -179,3 +181,64 @@ def test_a_model_by_path(records, tiny_model, tmp_path, rng):
     assert 0 <= result["pck"].value <= 1
     assert result["epe"].value > 0
     assert result["pck"].details["persons"] == 4
+
+
+def result_of(name: str, value: float | None, joints: dict[str, float | None]) -> MetricResult:
+    table = [{"joint": joint, "value": v, "count": 0 if v is None else 40} for joint, v in joints.items()]
+    return MetricResult(name, value, table)
+
+
+@pytest.fixture
+def columns() -> dict[str, dict[str, MetricResult]]:
+    return {
+        "supervised": {
+            "pckh": result_of("PCKh@0.5", 0.8549, {"right_ankle": 0.7105, "head_top": 0.9577}),
+            "epe": result_of("EPE px", 4.126, {"right_ankle": 7.0, "head_top": None}),
+        },
+        "sane|1": {
+            "pckh": result_of("PCKh@0.5", 0.8643, {"head_top": 0.9585, "right_ankle": 0.7272, "neck": 0.972}),
+            "epe": result_of("EPE px", None, {"right_ankle": 6.5}),
+        },
+    }
+
+
+def test_joint_table_lays_models_beside_each_other(columns):
+    rows = joint_table(columns)
+    assert [(r["metric"], r["joint"]) for r in rows] == [
+        *(("pckh", joint) for joint in ("right_ankle", "head_top", "neck", "mean")),
+        *(("epe", joint) for joint in ("right_ankle", "head_top", "mean")),
+    ]
+    assert [(r["supervised"], r["sane|1"]) for r in rows] == [
+        (0.7105, 0.7272), (0.9577, 0.9585), (None, 0.972), (0.8549, 0.8643), (7.0, 6.5), (None, None), (4.126, None),
+    ]  # fmt: skip
+    assert [r["count"] for r in rows] == [40, 40, 40, None, 40, 0, None]
+
+
+def test_joint_tables_as_files(columns, tmp_path):
+    rows = joint_table(columns)
+    text = write_joint_table(tmp_path / "new" / "t.md", rows).read_text(encoding="utf-8")
+    assert text == (
+        "PCKh@0.5, percent\n\n"
+        "| joint | supervised | sane/1 |\n|---|---:|---:|\n"
+        "| right ankle | 71.05 | 72.72 |\n| head top | 95.77 | 95.85 |\n| neck | - | 97.20 |\n"
+        "| **mean** | **85.49** | **86.43** |\n\n"
+        "EPE px\n\n"
+        "| joint | supervised | sane/1 |\n|---|---:|---:|\n"
+        "| right ankle | 7.00 | 6.50 |\n| head top | - | - |\n| **mean** | **4.13** | - |\n"
+    )
+    with write_joint_table(tmp_path / "t.csv", rows).open(encoding="utf-8", newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [{k: v or None for k, v in row.items()} for row in read] == [
+        {k: None if v is None else str(v) for k, v in row.items()} for row in rows
+    ]
+    with pytest.raises(VitruvianError, match=r"an .md or a .csv file, got 't.txt'"):
+        write_joint_table(tmp_path / "t.txt", rows)
+    with pytest.raises(VitruvianError, match="no metric"):
+        write_joint_table(tmp_path / "empty.csv", [])
+
+
+def test_joint_table_of_what_was_measured(records):
+    right, off = evaluate(Oracle(records), records, ("pck",)), evaluate(Oracle(records, 30.0), records, ("pck",))
+    rows = joint_table({"right": right, "off": off})
+    assert [row["joint"] for row in rows] == [*LSP14.joints, "mean"]
+    assert {(row["right"], row["off"]) for row in rows} == {(1.0, 0.0)}

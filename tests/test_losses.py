@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,22 @@ torch = pytest.importorskip("torch")
 
 from vitruvian.codecs import HeatmapCodec, SimccCodec
 from vitruvian.errors import ShapeError
-from vitruvian.losses import LOSSES, heatmap_cross_entropy, heatmap_mse, simcc_cross_entropy
+from vitruvian.losses import (
+    LOSSES,
+    heatmap_cross_entropy,
+    heatmap_euclidean,
+    heatmap_focal,
+    heatmap_mse,
+    heatmap_weighted_mse,
+    simcc_cross_entropy,
+)
 from vitruvian.types import Targets
 
 _CODECS = {
+    "heatmap_euclidean": HeatmapCodec(size_wh=(32, 48)),
+    "heatmap_focal": HeatmapCodec(size_wh=(32, 48), sigma=1.0),
     "heatmap_mse": HeatmapCodec(size_wh=(32, 48)),
+    "heatmap_weighted_mse": HeatmapCodec(size_wh=(32, 48), sigma=1.0),
     "heatmap_cross_entropy": HeatmapCodec(size_wh=(32, 48), activation="softmax"),
     "simcc_cross_entropy": SimccCodec(size_wh=(32, 48), sigma=2.0),
 }
@@ -66,7 +78,7 @@ def test_a_batch_without_labels_is_zero_with_no_gradient(name: str, rng: np.rand
     assert all((array.grad == 0).all() for array in arrays.values())
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"heatmap_euclidean"}))  # one norm, not a mean
 def test_the_mean_is_over_labelled_joints(name: str, rng: np.random.Generator) -> None:
     """Not over the batch: a sample with few labels is not outvoted by its own blanks."""
     arrays, targets = _case(name, rng)
@@ -107,6 +119,107 @@ def test_squared_error_is_zero_at_the_truth_only(peak_weight: float, rng: np.ran
     arrays, targets = _case("heatmap_mse", rng)
     assert heatmap_mse({"heatmaps": targets.arrays["heatmaps"]}, targets, peak_weight).item() == 0
     assert heatmap_mse(arrays, targets, peak_weight).item() > 0
+
+
+def test_foreground_pixels_weigh_82(rng: np.random.Generator) -> None:
+    """Against the loop, and against the plain error: without a weight, without and with nothing but foreground."""
+    arrays, targets = _case("heatmap_weighted_mse", rng)
+    found, truth = arrays["heatmaps"].detach().double().numpy(), targets.arrays["heatmaps"].double().numpy()
+    means, foreground = [], 0
+    for b, k in zip(*np.nonzero(targets.weights.numpy()), strict=True):
+        total = 0.0
+        for y in range(truth.shape[2]):
+            for x in range(truth.shape[3]):
+                near = truth[b, k, y, x] > math.exp(-4.5)
+                foreground += near
+                total += (82 if near else 1) * (found[b, k, y, x] - truth[b, k, y, x]) ** 2
+        means.append(total / (truth.shape[2] * truth.shape[3]))
+    assert 9 < foreground / len(means) < 30  # a disc of 3 pixels, cut by the border here and there
+    assert heatmap_weighted_mse(arrays, targets).item() == pytest.approx(np.mean(means), rel=1e-5)
+    plain = heatmap_mse(arrays, targets).item()
+    for options, factor in (({"weight": 0.0}, 1), ({"floor": 1.0}, 1), ({"floor": -1.0}, 82)):
+        assert heatmap_weighted_mse(arrays, targets, **options).item() == pytest.approx(factor * plain, rel=1e-5)
+
+
+def test_the_euclidean_loss_is_one_norm_over_the_batch(rng: np.random.Generator) -> None:
+    arrays, targets = _case("heatmap_euclidean", rng)
+    found, truth = arrays["heatmaps"].detach().double().numpy(), targets.arrays["heatmaps"].double().numpy()
+    total = 0.0
+    for b, k in zip(*np.nonzero(targets.weights.numpy()), strict=True):
+        for y in range(truth.shape[2]):
+            for x in range(truth.shape[3]):
+                total += (found[b, k, y, x] - truth[b, k, y, x]) ** 2
+    loss = heatmap_euclidean(arrays, targets)
+    assert loss.item() == pytest.approx(math.sqrt(total), rel=1e-5)
+    loss.backward()
+    assert arrays["heatmaps"].grad.norm().item() == pytest.approx(1, rel=1e-4)
+    twice = Targets({k: torch.cat([v, v]) for k, v in targets.arrays.items()}, torch.cat([targets.weights] * 2))
+    double = heatmap_euclidean({k: torch.cat([v, v]) for k, v in arrays.items()}, twice)
+    assert double.item() == pytest.approx(math.sqrt(2) * loss.item(), rel=1e-5)
+    right = targets.arrays["heatmaps"].clone().requires_grad_()
+    heatmap_euclidean({"heatmaps": right}, targets).backward()
+    assert (right.grad == 0).all()  # the root's slope at 0 is infinite, and must not become NaN
+
+
+def _focal_slowly(maps: Any, targets: Targets, alpha: float, beta: float) -> float:
+    found, truth = maps.double().numpy(), targets.arrays["heatmaps"].double().numpy()
+    total, peaks = 0.0, 0
+    for b, k in zip(*np.nonzero(targets.weights.numpy()), strict=True):
+        top = np.unravel_index(truth[b, k].argmax(), truth.shape[2:]) if truth[b, k].max() > 0 else None
+        peaks += top is not None
+        for y in range(truth.shape[2]):
+            for x in range(truth.shape[3]):
+                p, t = min(max(found[b, k, y, x], 1e-5), 1 - 1e-5), truth[b, k, y, x]
+                if (y, x) == top:
+                    total -= (1 - p) ** alpha * math.log(p)
+                else:
+                    total -= (1 - t) ** beta * p**alpha * math.log(1 - p)
+    return total / max(peaks, 1)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(2.0, 4.0), (1.5, 3.0)])
+def test_focal_loss_equals_the_loop(alpha: float, beta: float, rng: np.random.Generator) -> None:
+    arrays, targets = _case("heatmap_focal", rng)
+    found = arrays["heatmaps"].detach().sigmoid()
+    found[1, 1, 0, 0], found[2, 2, 1, 1] = 1.5, -0.3  # beyond what a probability can be: cut
+    slow = _focal_slowly(found, targets, alpha, beta)
+    assert heatmap_focal({"heatmaps": found}, targets, alpha, beta).item() == pytest.approx(slow, rel=1e-4)
+
+
+def test_focal_loss_of_maps_that_are_to_be_empty(rng: np.random.Generator) -> None:
+    """They have no peak: every pixel counts as background, and the count that divides is of the others."""
+    codec = HeatmapCodec(size_wh=(32, 48), sigma=1.0, unlabelled="empty")
+    points = torch.from_numpy(rng.uniform(1, [30, 46], (2, 3, 2)).astype(np.float32))
+    found = torch.from_numpy(rng.uniform(0, 1, (2, 3, 12, 8)).astype(np.float32))
+    for visibility in (torch.tensor([[2, 0, 1], [0, 0, 2]]), torch.zeros(2, 3)):
+        targets = codec.encode_torch(points, visibility)
+        slow = _focal_slowly(found, targets, 2, 4)
+        assert heatmap_focal({"heatmaps": found}, targets).item() == pytest.approx(slow, rel=1e-4)
+
+
+def test_focal_loss_by_hand() -> None:
+    truth = torch.tensor([[[[0.9, 0.5], [0.0, 0.5]], [[1.0, 0.0], [0.0, 0.0]]]])
+    found = torch.tensor([[[[0.5, 0.5], [0.1, 0.5]], [[0.2, 0.7], [0.9, 0.9]]]])
+    targets = Targets({"heatmaps": truth}, torch.tensor([[1.0, 0.0]]))
+    expected = 0.25 * math.log(2) + 2 * 0.5**4 * 0.25 * math.log(2) - 0.01 * math.log(0.9)
+    assert heatmap_focal({"heatmaps": found}, targets).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["heatmap_euclidean", "heatmap_weighted_mse"])
+def test_errors_are_zero_at_the_truth_only(name: str, rng: np.random.Generator) -> None:
+    arrays, targets = _case(name, rng)
+    assert LOSSES[name](targets.arrays, targets).item() == 0
+    assert LOSSES[name](arrays, targets).item() > 0
+
+
+def test_focal_loss_falls_as_the_map_sharpens(rng: np.random.Generator) -> None:
+    """Its minimum is 1 at the peak and 0 elsewhere: less than the target itself costs."""
+    _, targets = _case("heatmap_focal", rng)
+    truth = targets.arrays["heatmaps"]
+    sharp = (truth == truth.amax(dim=(-2, -1), keepdim=True)).float()
+    costs = [heatmap_focal({"heatmaps": m}, targets).item() for m in (sharp, truth, torch.full_like(truth, 0.5))]
+    assert costs == sorted(costs)
+    assert costs[0] < 1e-3
 
 
 @pytest.mark.parametrize("name", ["heatmap_cross_entropy", "simcc_cross_entropy"])

@@ -18,7 +18,7 @@ SIGNATURES = {
     "color_by: 'str' = 'side', boxes: 'bool' = False, names: 'bool' = False, ids: 'bool' = True, masks: 'bool' = True, "
     "width: 'float | None' = None) -> 'np.ndarray'",
     "evaluate": "(model: 'Predictor | str | os.PathLike', records: 'Sequence[Record]', "
-    "metrics: 'Sequence[str]' = ('pck',), flip: 'bool' = False, batch: 'int' = 16, "
+    "metrics: 'Sequence[str]' = ('pck',), flip: 'bool | str' = False, batch: 'int' = 16, "
     "boxes: 'str | Mapping[Any, tuple[np.ndarray, np.ndarray]] | None' = None, "
     "progress: 'Callable[[int, int], None] | None' = None) -> 'dict[str, MetricResult]'",
     "get_skeleton": "(name: 'str') -> 'Skeleton'",
@@ -37,9 +37,9 @@ MEMBERS = {
     "VitruvianError": "",
 }
 METHODS = {
-    "predict": "(self, source: 'Any', boxes: 'Any' = None, flip: 'bool' = False, batch: 'int' = 8) "
+    "predict": "(self, source: 'Any', boxes: 'Any' = None, flip: 'bool | str' = False, batch: 'int' = 8) "
     "-> 'Poses | list[Poses]'",
-    "stream": "(self, sources: 'Iterable[Any]', boxes: 'Iterable[Any] | None' = None, flip: 'bool' = False, "
+    "stream": "(self, sources: 'Iterable[Any]', boxes: 'Iterable[Any] | None' = None, flip: 'bool | str' = False, "
     "batch: 'int' = 8, prefetch: 'int' = 8, keep_images: 'bool' = False) -> 'Iterator[Result]'",
 }
 

@@ -24,6 +24,7 @@ from vitruvian.data import read_image
 from vitruvian.evaluate import counts, truth_box
 from vitruvian.export import export_onnx
 from vitruvian.models import build_model
+from vitruvian.provenance import portable
 from vitruvian.training import Recipe
 from vitruvian.training.run import sources_of
 from vitruvian.weights.card import METADATA_KEY, Card
@@ -63,7 +64,8 @@ def main(run_folder: str, recipe_path: str) -> int:
     """Export, measure, write the card."""
     source, recipe = Path(run_folder) / "best.safetensors", Recipe.load(recipe_path)
     card = read_card(source)
-    card = replace(card, name=recipe.name, data=sources_of(recipe), notes=NOTES)
+    origin = portable(card.provenance)
+    card = replace(card, name=recipe.name, data=sources_of(recipe), notes=NOTES, provenance=origin)
     network = build_model(card.model, len(card.skeleton), card.codec, **card.options)
     load_into(network, source)
     target = FILES / ZOO[recipe.name]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import ShapeError, VitruvianError
 from .formats.coco import detections_of
+from .formats.writing import write_text
 from .geometry import boxes as box_tools
 from .metrics import METRICS, MetricResult
 from .predict import Predictor, load
@@ -20,6 +24,9 @@ from .types import Person, Poses, Record
 PAIRS_ITSELF = ("oks_ap",)
 """Metrics that find out by themselves who was predicted where; only they can judge a detector's boxes."""
 
+LOWER_IS_BETTER = ("epe",)
+"""Metrics that are errors, in pixels; all others are shares in [0, 1]."""
+
 _BOX_MARGIN = 0.15  # of a person without a box: what training takes, see `PoseDataset.box`
 
 
@@ -27,7 +34,7 @@ def evaluate(
     model: Predictor | str | os.PathLike,
     records: Sequence[Record],
     metrics: Sequence[str] = ("pck",),
-    flip: bool = False,
+    flip: bool | str = False,
     batch: int = 16,
     boxes: str | Mapping[Any, tuple[np.ndarray, np.ndarray]] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -56,7 +63,7 @@ def evaluate(
         An unknown metric, a metric that cannot judge detected boxes, no person to evaluate, or a record without an
         image. An image that cannot be read ends the evaluation: figures over fewer images would not compare.
     """
-    _check_metrics(metrics, detected=not (boxes is None or isinstance(boxes, str)))
+    check_metrics(metrics, detected=not (boxes is None or isinstance(boxes, str)))
     if isinstance(boxes, str) and boxes != "truth":
         raise VitruvianError(
             f"boxes must be None, 'truth' or a mapping of image ids to boxes and scores, got '{boxes}'"
@@ -94,7 +101,7 @@ def truth_box(person: Person) -> np.ndarray:
 
 
 def to_report(
-    results: Mapping[str, MetricResult], predictor: Predictor, *, split: str, boxes: str, flip: bool, images: int
+    results: Mapping[str, MetricResult], predictor: Predictor, *, split: str, boxes: str, flip: bool | str, images: int
 ) -> dict[str, Any]:
     """The results with what they depend on (model, split, boxes, flip, commit, versions), as plain data for JSON."""
     return {
@@ -109,7 +116,88 @@ def to_report(
     }
 
 
-def _check_metrics(metrics: Sequence[str], detected: bool) -> None:
+def joint_table(columns: Mapping[str, Mapping[str, MetricResult]]) -> list[dict[str, Any]]:
+    """Joint by joint, models beside each other.
+
+    Parameters
+    ----------
+    columns : model name -> what `evaluate` gave for it, all on the same images.
+
+    Returns
+    -------
+    For each metric of the first model a row a joint and at last the row ``mean`` (the metric's headline):
+    ``{"metric", "name", "joint", "count", **{model: value}}``, None where a model has no such joint. ``count`` is that
+    of the first model that has the joint.
+    """
+    first = next(iter(columns.values()))
+    rows = []
+    for metric, headline in first.items():
+        tables = {
+            model: {_label(row): row for row in results[metric].table if "value" in row}
+            for model, results in columns.items()
+        }
+        joints = list(dict.fromkeys(joint for table in tables.values() for joint in table))
+        head = {"metric": metric, "name": headline.name}
+        for joint in joints:
+            count = next(table[joint]["count"] for table in tables.values() if joint in table)
+            values = {model: table[joint]["value"] if joint in table else None for model, table in tables.items()}
+            rows.append({**head, "joint": joint, "count": count, **values})
+        means = {model: results[metric].value for model, results in columns.items()}
+        rows.append({**head, "joint": "mean", "count": None, **means})
+    return rows
+
+
+def write_joint_table(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write `joint_table`'s rows as Markdown (``.md``: percent, a table a metric) or ``.csv`` (the values as they are).
+
+    Raises
+    ------
+    VitruvianError
+        Another suffix, or no rows.
+    """
+    path = Path(path)
+    check_table_path(path)
+    if not rows:
+        raise VitruvianError(f"nothing to write to {path.name}: no metric was measured")
+    if path.suffix.lower() == ".csv":
+        return write_csv(path, rows)
+    models = [key for key in rows[0] if key not in ("metric", "name", "joint", "count")]
+    blocks = []
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        own = [row for row in rows if row["metric"] == metric]
+        percent = metric not in LOWER_IS_BETTER
+        lines = [f"{own[0]['name']}{', percent' if percent else ''}", ""]
+        lines.append("| joint | " + " | ".join(model.replace("|", "/") for model in models) + " |")
+        lines.append("|---|" + "---:|" * len(models))
+        for row in own:
+            mark = "**" if row["joint"] == "mean" else ""
+            cells = ["-" if (v := row[m]) is None else f"{mark}{100 * v if percent else v:.2f}{mark}" for m in models]
+            lines.append(f"| {mark}{row['joint'].replace('_', ' ')}{mark} | " + " | ".join(cells) + " |")
+        blocks.append("\n".join(lines))
+    return write_text(path, "\n\n".join(blocks) + "\n")
+
+
+def check_table_path(path: str | os.PathLike) -> None:
+    """`VitruvianError` unless the path ends in ``.md`` or ``.csv``."""
+    if Path(path).suffix.lower() not in (".md", ".csv"):
+        raise VitruvianError(f"a per-joint table is an .md or a .csv file, got '{Path(path).name}'")
+
+
+def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write rows with equal keys as CSV, atomically; None becomes an empty cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return write_text(path, text.getvalue())
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    """What a row of a metric's table is about: a joint, or for masks a size group."""
+    return str(next(iter(row.values())))
+
+
+def check_metrics(metrics: Sequence[str], detected: bool) -> None:
     if isinstance(metrics, str) or not metrics:
         raise VitruvianError(f"metrics must be a sequence of names such as ('pck',), got {metrics!r}")
     for name in metrics:
@@ -140,7 +228,7 @@ def _predict_all(
     predictor: Predictor,
     records: Sequence[Record],
     given: Sequence[tuple[np.ndarray, np.ndarray | None]],
-    flip: bool,
+    flip: bool | str,
     batch: int,
     progress: Callable[[int, int], None] | None,
 ) -> list[Poses]:

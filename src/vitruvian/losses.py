@@ -6,6 +6,7 @@ Needs torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -29,6 +30,52 @@ def heatmap_mse(arrays: Arrays, targets: Targets, peak_weight: float = 0.0) -> T
     if peak_weight:
         error = error * (1 + peak_weight * truth)
     return _joint_mean(error.mean(dim=(-2, -1)), targets.weights)
+
+
+def heatmap_weighted_mse(
+    arrays: Arrays, targets: Targets, weight: float = 81.0, floor: float = math.exp(-4.5)
+) -> Tensor:
+    """Mean over labelled joints of the squared error in which a joint's own pixels weigh 1 + ``weight``, others 1.
+
+    The foreground is where the target exceeds ``floor``; by default that is nearer than 3 sigma to the joint. System 3
+    (robertklee/COCO-Human-Pose, loss.py, after an article of Ethan Yanjia Li) takes ``target > 0`` of Gaussians that
+    were cut to a square of 3 sigma; ours are never cut, so 0 would make all of the map foreground.
+    """
+    found, truth = _pair(arrays, targets, "heatmaps")
+    error = (found.float() - truth) ** 2 * (1 + weight * (truth > floor))
+    return _joint_mean(error.mean(dim=(-2, -1)), targets.weights)
+
+
+def heatmap_euclidean(arrays: Arrays, targets: Targets) -> Tensor:
+    """The square root of one sum of squares, over all pixels of all labelled joints of the batch.
+
+    As system 3's code has it: a sum without an axis, so the whole batch is one vector, and the loss grows with the
+    root of the batch's size. Its gradient has length 1 however small the error; at no error it is 0.
+    """
+    found, truth = _pair(arrays, targets, "heatmaps")
+    return torch.linalg.vector_norm((found.float() - truth) * targets.weights.sqrt()[..., None, None])
+
+
+def heatmap_focal(arrays: Arrays, targets: Targets, alpha: float = 2.0, beta: float = 4.0, eps: float = 1e-5) -> Tensor:
+    """Penalty-reduced focal loss (Law and Deng, ECCV 2018, equation 1; Zhou et al., "Objects as Points", equation 1).
+
+    A joint's peak pixel costs ``-(1 - p)**alpha log p``, every other pixel
+    ``-(1 - target)**beta p**alpha log(1 - p)``; the sum over labelled joints is divided by the number of peak pixels.
+    Ours is the pixel where a map's target is largest, since Gaussians at sub-pixel positions are never exactly 1. A
+    map that is to be empty has none; without any peak in the batch the sum is not divided.
+
+    The network has to give probabilities (a sigmoid head): what lies beyond ``eps`` ... 1 - ``eps`` is cut to that, and
+    gets no gradient.
+    """
+    found, truth = _pair(arrays, targets, "heatmaps")
+    chance, truth = found.float().clamp(eps, 1 - eps).flatten(2), truth.flatten(2)
+    height, index = truth.max(dim=-1, keepdim=True)
+    peak = torch.zeros_like(truth, dtype=torch.bool).scatter_(2, index, height > 0)
+    at_peak = -((1 - chance) ** alpha) * torch.log(chance)
+    elsewhere = -((1 - truth) ** beta) * chance**alpha * torch.log(1 - chance)
+    per_joint = torch.where(peak, at_peak, elsewhere).sum(-1)
+    peaks = (peak.any(-1) * targets.weights).sum()
+    return (per_joint * targets.weights).sum() / torch.clamp(peaks, min=1)
 
 
 def heatmap_cross_entropy(arrays: Arrays, targets: Targets) -> Tensor:
@@ -65,6 +112,9 @@ def _joint_mean(per_joint: Tensor, weights: Tensor) -> Tensor:
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "heatmap_cross_entropy": heatmap_cross_entropy,
+    "heatmap_euclidean": heatmap_euclidean,
+    "heatmap_focal": heatmap_focal,
     "heatmap_mse": heatmap_mse,
+    "heatmap_weighted_mse": heatmap_weighted_mse,
     "simcc_cross_entropy": simcc_cross_entropy,
 }

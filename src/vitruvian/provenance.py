@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,20 @@ def provenance(recipe: Any = None) -> dict[str, Any]:
     }
     if recipe is not None:
         found["recipe"] = recipe.model_dump(mode="json")
-    return found
+    return portable(found)
+
+
+def portable(value: Any) -> Any:
+    """Plain data with the folders of absolute paths cut off: ``init=/a/b/best.onnx`` -> ``init=best.onnx``."""
+    if isinstance(value, dict):
+        return {k: portable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [portable(v) for v in value]
+    return _FOLDERS.sub("", value) if isinstance(value, str) else value
+
+
+_FOLDERS = re.compile(r"(?<![^\s=\[,:'\"])(?:[A-Za-z]:)?[/\\](?:[^\s/\\]+[/\\])+")
+"""From the start of a word, or after ``=`` and the like, to the last separator; addresses (``https://...``) stay."""
 
 
 def _version(name: str) -> str | None:

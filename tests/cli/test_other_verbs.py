@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -218,3 +219,11 @@ def test_train_list(recipe_folder):
     assert done.output.split() == ["dry", "A", "recipe", "for", "tests", "(recipes/dry.yaml)"]
     (recipe_folder / "recipes" / "dry.yaml").unlink()
     assert "no recipes" in call("train", "--list").output
+
+
+def test_flip_by_needs_flip():
+    from vitruvian.cli._common import flip_of
+
+    assert [flip_of(False, "maps"), flip_of(True, "maps"), flip_of(True, "coordinates")] == [False, True, "coordinates"]
+    with pytest.raises(click.UsageError, match="give --flip too"):
+        flip_of(False, "coordinates")

@@ -27,6 +27,26 @@ def test_softmax_targets_are_distributions(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(maps.sum(axis=(2, 3)), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("outside", ["ignored", "empty"])
+@pytest.mark.parametrize("unlabelled", ["ignored", "empty"])
+def test_what_outside_and_unlabelled_joints_teach(outside: str, unlabelled: str) -> None:
+    """Each by its own option: nothing (weight 0), or that the map is empty (weight 1). In numpy and in torch."""
+    codec = HeatmapCodec(size_wh=(48, 64), outside=outside, unlabelled=unlabelled)
+    points = np.array([[[20, 30], [20, 30], [-9, 30], [20, 99], [np.nan, np.nan], [5, 5], [-9, -9]]], np.float32)
+    visibility = np.array([[2, 1, 2, 1, 0, 0, 0]])
+    plain = HeatmapCodec(size_wh=(48, 64)).encode(points, visibility)
+    expected = [1, 1] + [float(outside == "empty")] * 2 + [float(unlabelled == "empty")] * 3
+    targets = codec.encode(points, visibility)
+    assert targets.weights.tolist() == [expected]
+    assert targets.weights.dtype == np.float32
+    np.testing.assert_array_equal(targets.arrays["heatmaps"], plain.arrays["heatmaps"])
+    assert targets.arrays["heatmaps"][0, 2:].max() == 0 < targets.arrays["heatmaps"][0, :2].min()
+    torch = pytest.importorskip("torch")
+    tensors = codec.encode_torch(torch.from_numpy(points), torch.from_numpy(visibility))
+    assert tensors.weights.tolist() == [expected]
+    np.testing.assert_allclose(tensors.arrays["heatmaps"].numpy(), targets.arrays["heatmaps"], rtol=1e-4, atol=1e-7)
+
+
 def test_map_and_input_pixels_follow_the_centre_rule() -> None:
     codec = HeatmapCodec(size_wh=(192, 256), stride=4)
     assert codec.to_input(0) == 1.5  # the first cell covers pixels 0, 1, 2, 3
@@ -160,6 +180,11 @@ def test_a_map_without_a_peak_scores_its_share_of_the_area(sigma: float) -> None
     "options",
     [
         {"refine": "guess"},
+        {"outside": "somewhere"},
+        {"unlabelled": "masked"},
+        {"outside": "empty", "activation": "softmax"},
+        {"unlabelled": "empty", "activation": "softmax"},
+        {"refine": "upsampled", "activation": "softmax"},
         {"activation": "tanh"},
         {"sigma": 0},
         {"sigma": float("nan")},

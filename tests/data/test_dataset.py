@@ -129,6 +129,24 @@ def test_photos_are_decoded_once():
     assert len(calls) == 1
 
 
+def test_photos_that_do_not_fit_are_decoded_each_time():
+    """Room for one of three photos (180 x 220 x 3 bytes); the samples are the same."""
+    decoded = []
+
+    def decode(one):
+        decoded.append(one.image_id)
+        return one.extra["pixels"]()
+
+    records = [record(seed=i) for i in range(3)]
+    data = dataset(records, decode=decode, cache_bytes=2 * 180 * 220 * 3 - 1)
+    data.preload()
+    assert decoded == ["image0", "image1"], "preloading stops at the first photo that cannot be kept"
+    samples = [data.sample(i).image for i in (0, 1, 2, 1)]
+    assert decoded[2:] == ["image1", "image2", "image1"]
+    for i, image in zip((0, 1, 2, 1), samples, strict=True):
+        np.testing.assert_array_equal(image, dataset(records).sample(i).image)
+
+
 def test_photometry_leaves_joints_alone():
     plain, coloured = dataset(photometry=_STILL), dataset(photometry=RandomPhotometry(erase_prob=1.0))
     np.testing.assert_array_equal(plain.sample(0).image, dataset().sample(0).image)

@@ -1,4 +1,4 @@
-"""`draw` and `compare` at places known in closed form."""
+"""`draw` at places known in closed form."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitruvian.draw import compare, draw, palette, strokes
+from vitruvian.draw import draw, palette, strokes
 from vitruvian.draw.skeleton import Figure, figures_of, line_width, paint_figure
 from vitruvian.errors import ImageError, ShapeError, VitruvianError
 from vitruvian.geometry import Affine
-from vitruvian.skeletons import COCO17, LSP14, SKELETONS
-from vitruvian.types import Person, Poses, Record
+from vitruvian.skeletons import COCO17, SKELETONS
+from vitruvian.types import Poses
 
 GREY = 90
 SIZE_WH = (200, 160)
@@ -250,58 +250,6 @@ def test_a_large_photo_pays_only_for_the_pixels_under_the_strokes(rng, monkeypat
     draw(gray_image(size_wh), poses, boxes=True, names=True)
     assert 0 < sum(touched) < 1.5 * size_wh[0] * size_wh[1]
     assert max(touched) <= 32 * size_wh[0]
-
-
-# --- compare -------------------------------------------------------------------------------------------------------
-
-
-def person(joints: dict[str, tuple[float, float]], skeleton=COCO17, visibility: int = 2) -> Person:
-    keypoints, codes = np.zeros((len(skeleton), 2)), np.zeros(len(skeleton), int)
-    for name, place in joints.items():
-        keypoints[skeleton.index(name)], codes[skeleton.index(name)] = place, visibility
-    return Person(keypoints, codes)
-
-
-def test_compare_colours_truth_and_prediction():
-    lower = {name: (x, y + 60) for name, (x, y) in LEFT_ARM.items()}
-    truth = person(LEFT_ARM)
-    record = Record(None, 1, SIZE_WH, COCO17, (truth,))
-    image = gray_image()
-    drawn = compare(image, truth, make_poses(lower), legend=False)
-    assert tuple(drawn[60, 90]) == palette.TRUTH
-    assert tuple(drawn[120, 90]) == palette.PREDICTION
-    assert (image == GREY).all()
-    for same in ([truth], record, truth.keypoints_px, truth.keypoints_px[None]):
-        np.testing.assert_array_equal(compare(image, same, make_poses(lower), legend=False), drawn)
-    assert tuple(compare(image, truth, make_poses(LEFT_ARM), legend=False)[60, 90]) == palette.PREDICTION
-    low = compare(image, truth, make_poses(lower, score=0.2), legend=False)
-    assert (low[100:] == GREY).all()
-
-
-def test_compare_marks_hidden_joints_and_has_a_legend():
-    nobody = Poses(np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros((0, 4)), COCO17, SIZE_WH)
-    seen = compare(gray_image(), person(LEFT_ARM), nobody, legend=False)
-    hidden = compare(gray_image(), person(LEFT_ARM, visibility=1), nobody, legend=False)
-    assert tuple(seen[60, 40]) == palette.TRUTH
-    assert hidden[60, 40].sum() < seen[60, 40].sum()
-    with_legend = compare(gray_image(), person(LEFT_ARM), nobody)
-    for color in (palette.TRUTH, palette.PREDICTION):
-        assert (with_legend[:50, :90] == color).all(axis=2).sum() > 20
-
-
-def test_compare_across_skeletons():
-    arm = {"left_elbow": (40, 100), "left_wrist": (140, 100)}
-    truth = person(arm, LSP14)
-    record = Record(None, 1, SIZE_WH, LSP14, (truth,))
-    drawn = compare(gray_image(), record, make_poses(LEFT_ARM), legend=False)
-    assert tuple(drawn[100, 90]) == palette.TRUTH
-    np.testing.assert_array_equal(
-        compare(gray_image(), truth, make_poses(LEFT_ARM), skeleton=LSP14, legend=False), drawn
-    )
-    with pytest.raises(ShapeError, match=r"14 joints.*'coco17' has 17"):
-        compare(gray_image(), truth, make_poses(LEFT_ARM))
-    with pytest.raises(ShapeError, match=r"\(N, 17, 2\)"):
-        compare(gray_image(), truth.keypoints_px, make_poses(LEFT_ARM))
 
 
 def test_moved_figures_follow_the_pixel_centre_rule(rng):

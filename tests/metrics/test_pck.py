@@ -16,6 +16,7 @@ from vitruvian.metrics.pck import (
     normalised_distances,
     pck,
     pck_auc,
+    pck_fallback_result,
     pck_result,
     pckh_result,
 )
@@ -230,6 +231,28 @@ def test_persons_without_torso_are_left_out_and_counted(make_record, make_poses)
     assert chain.value == pytest.approx(
         (11 * 0.5 + 1) / 12
     )  # eleven joints are right in one of two, the hip in one of one
+
+
+def test_fallback_states_the_length_of_every_person(make_record, make_poses) -> None:
+    """Four people, each off by 5 px: right where a fifth of the length is more, wrong where it is less."""
+    whole, faces, hips, feet = (np.full((17, 2), np.nan) for _ in range(4))
+    for keypoints in (whole, faces, hips, feet):
+        keypoints[COCO17.index("left_ankle")] = (50, 300)
+    whole[COCO17.index("left_shoulder")], whole[COCO17.index("right_hip")] = (60, 20), (0, 100)  # 100 px
+    faces[COCO17.index("left_ear")], faces[COCO17.index("right_ear")] = (20, 10), (0, 10)  # 20 px
+    hips[COCO17.index("left_hip")], hips[COCO17.index("right_hip")] = (30, 100), (0, 100)  # 30 px
+    people = [whole, faces, hips, feet]
+    result = pck_fallback_result(
+        [make_record(COCO17, people)], [make_poses(COCO17, np.array(people) + np.array([3, 4]))]
+    )
+    rows = {row["joint"]: row for row in result.table}
+    assert rows["left_ankle"]["count"] == 3  # feet alone have no length
+    assert rows["left_ankle"]["value"] == pytest.approx(2 / 3)
+    assert rows["left_ear"]["value"] == 0
+    assert result.details["pooled"] == pytest.approx(6 / 9)  # the face is not among the limbs, yet in the mean
+    assert result.details["scales_used"] == {"torso": 1, "ear_distance": 1, "hip_width": 1, "none": 1}
+    stated = [(p["person"], p["scale"], p["scale_px"]) for p in result.details["person_scales"]]
+    assert stated == [(0, "torso", 100), (1, "ear_distance", 20), (2, "hip_width", 30), (3, None, None)]
 
 
 def test_crowds_are_skipped(make_record, make_poses) -> None:

@@ -47,6 +47,50 @@ def test_flip_test_averages_arrays_before_decoding(rng, predictor, finder):
         np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("way", ["maps", "coordinates"])
+def test_ways_of_flipping_agree_with_an_equivariant_network(rng, predictor, finder, person, way):
+    image, boxes, _ = person(rng, 2)
+    plain = predictor.predict(image, boxes)
+    flipped = predictor.predict(image, boxes, flip=way)
+    (streamed,) = predictor.stream([image], [boxes], flip=way)
+    np.testing.assert_allclose(flipped.keypoints, plain.keypoints, atol=0.02)
+    np.testing.assert_array_equal(streamed.poses.keypoints, flipped.keypoints)
+    assert finder.batches == [2] * 5
+    if way == "maps":
+        np.testing.assert_array_equal(predictor.predict(image, boxes, flip=True).keypoints, flipped.keypoints)
+        np.testing.assert_array_equal(predictor.predict(image, boxes, flip=np.True_).scores, flipped.scores)
+
+
+def test_flipping_by_coordinates_averages_where_both_are_sure(predictor, finder, monkeypatch):
+    """Left hand: 4 px apart in the two pictures and sure in both. Right hand: unsure in either picture, or in both."""
+
+    def answer(hands, scores):
+        """Maps whose peaks lie at ``hands`` (left, right) with heights ``scores``, for one crop."""
+        codec = predictor.card.codec
+        maps = codec.encode(np.array([hands], np.float32), np.full((1, 2), 2)).arrays["heatmaps"]
+        return type(finder.run(blank))({"heatmaps": maps * np.array(scores, np.float32)[None, :, None, None]})
+
+    blank, width = np.zeros((1, 128, 96, 3), np.uint8), 96
+    for first, second, both in ((0.9, 0.1, False), (0.1, 0.9, False), (0.1, 0.1, False), (0.6, 0.6, True)):
+        plain = answer([[61.5, 21.5], [21.5, 61.5]], [0.8, first])
+        # In the mirrored picture the left hand is seen as a right one, and the other way round.
+        mirrored = answer([[width - 1 - 29.5, 61.5], [width - 1 - 65.5, 21.5]], [second, 0.5])
+        answers = iter([plain, mirrored])
+        monkeypatch.setattr(finder, "run", lambda crops, answers=answers: next(answers))
+        keypoints, scores = predictor.run_crops(blank, flip="coordinates")
+        monkeypatch.undo()
+        np.testing.assert_allclose(keypoints[0], [[63.5, 21.5], [25.5 if both else 21.5, 61.5]], atol=0.01)
+        np.testing.assert_allclose(scores, [[0.8, first]], atol=1e-3)  # the plain picture's
+
+
+@pytest.mark.parametrize("flip", ["maybe", "", None, 1])
+def test_other_ways_of_flipping_are_refused_at_once(predictor, finder, flip):
+    for start in (lambda: predictor.predict([], flip=flip), lambda: predictor.stream([], flip=flip)):
+        with pytest.raises(VitruvianError, match="'maps', 'coordinates'"):
+            start()
+    assert finder.batches == []
+
+
 def test_batches_run_across_images_and_change_nothing(rng, predictor, finder, person):
     scenes = [person(rng, count) for count in (2, 0, 3, 1, 0, 4)]
     images, boxes = [s[0] for s in scenes], [s[1] for s in scenes]
@@ -62,11 +106,12 @@ def test_batches_run_across_images_and_change_nothing(rng, predictor, finder, pe
 
 def test_without_boxes_the_image_is_one_person(rng, predictor, person):
     image, _, hands = person(rng)
-    cut = image[10:290, 20:230]
+    middle = round(float(hands[0, :, 0].mean()))  # of the crop, where the finder tells left from right
+    cut = image[10:290, middle - 80 : middle + 80]
     poses = predictor.predict(cut)
     assert poses.boxes_from == "whole image"
-    np.testing.assert_allclose(poses.boxes, [[-0.5, -0.5, 209.5, 279.5]])
-    np.testing.assert_allclose(poses.keypoints[0], hands[0] - [20, 10], atol=0.4)
+    np.testing.assert_allclose(poses.boxes, [[-0.5, -0.5, 159.5, 279.5]])
+    np.testing.assert_allclose(poses.keypoints[0], hands[0] - [middle - 80, 10], atol=0.4)
 
 
 @pytest.mark.parametrize("empty", [[], np.zeros((0, 4)), ()])

@@ -17,7 +17,7 @@ _WIDTH = 120  # columns of tables that are not shown on a terminal
 
 
 def runtime_options(batch: int) -> Callable[[F], F]:
-    """``--backend``, ``--threads``, ``--batch`` and ``--flip``, for verbs that run a model."""
+    """``--backend``, ``--threads``, ``--batch``, ``--flip`` and ``--flip-by``, for verbs that run a model."""
 
     def add(function: F) -> F:
         for option in reversed(
@@ -30,12 +30,26 @@ def runtime_options(batch: int) -> Callable[[F], F]:
                 click.option(
                     "--flip/--no-flip", default=False, help="Average with the mirrored picture: better, twice the time."
                 ),
+                click.option(
+                    "--flip-by",
+                    type=click.Choice(["maps", "coordinates"]),
+                    default="maps",
+                    show_default=True,
+                    help="What --flip averages.",
+                ),
             )
         ):
             function = option(function)
         return function
 
     return add
+
+
+def flip_of(flip: bool, flip_by: str) -> bool | str:
+    """What `Predictor.predict` takes, from ``--flip`` and ``--flip-by``."""
+    if flip_by != "maps" and not flip:
+        raise click.UsageError("--flip-by says how --flip averages; give --flip too")
+    return flip_by if flip and flip_by != "maps" else flip
 
 
 def console(stderr: bool = False) -> Console:

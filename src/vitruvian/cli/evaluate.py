@@ -1,20 +1,24 @@
-"""``vitruvian evaluate``: measure a model on annotated images, joint by joint."""
+"""``vitruvian evaluate``: measure models on annotated images, joint by joint, or a training over its epochs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._common import plural, progress_bar, runtime_options
+from ._common import flip_of, plural, progress_bar, runtime_options
 
 if TYPE_CHECKING:
     from ..metrics import MetricResult
+    from ..types import Record
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command(short_help="Measure a model on annotated images.")
+@click.command(short_help="Measure models on annotated images.")
 @click.argument("model")
 @click.argument("format_name", metavar="FORMAT")
 @click.argument("annotations", type=click.Path(path_type=Path))
@@ -29,7 +33,13 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A detector's boxes (COCO detections) instead of the annotated ones; for oks_ap.",
 )
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures as JSON.")
+@click.option("--compare", "others", metavar="MODEL", multiple=True, help="Another model; may be given several times.")
+@click.option("--table", type=_FILE, help="Write joints x models as .md (percent) or .csv.")
+@click.option("--over-epochs", is_flag=True, help="MODEL is a training's folder: measure every epoch it kept.")
+@click.option("--per-joint", is_flag=True, help="With --over-epochs: a curve for each joint in the plots.")
+@click.option(
+    "--out", type=_FILE, help="Write the figures as JSON (over epochs: over-epochs.json in MODEL, if not given)."
+)
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many images that have people.")
 @runtime_options(batch=16)
 def command(
@@ -39,23 +49,34 @@ def command(
     images: Path | None,
     metrics: tuple[str, ...],
     boxes: Path | None,
+    others: tuple[str, ...],
+    table: Path | None,
+    over_epochs: bool,
+    per_joint: bool,
     out: Path | None,
     limit: int | None,
     backend: str | None,
     threads: int | None,
     batch: int,
     flip: bool,
+    flip_by: str,
 ) -> None:
     """Measure MODEL on ANNOTATIONS of FORMAT (coco, lsp, mpii, openpose, yolo), on the annotated boxes.
 
     Prints a table with a row a joint for each metric: pck, pckh, auc, epe, oks_ap and more (a misspelt name lists
-    them all).
+    them all). With --over-epochs writes JSON, CSV and plots over a training's epochs; what is already in the JSON is
+    not measured again.
     """
-    from ..evaluate import counts, evaluate, to_report
+    from ..evaluate import check_table_path, counts
     from ..formats import read
     from ..formats.coco import read_detections
-    from ..predict import load
 
+    if over_epochs and (others or table):
+        raise click.UsageError("--over-epochs is about one training; leave out --compare and --table")
+    if per_joint and not over_epochs:
+        raise click.UsageError("--per-joint belongs to --over-epochs")
+    if table is not None:
+        check_table_path(table)
     detections = None if boxes is None else read_detections(boxes)
     # People without joints belong to COCO's rules: predictions that fall on them are no false alarms.
     result = read(format_name, annotations, images=images, keep_unlabelled="oks_ap" in metrics)
@@ -63,41 +84,101 @@ def command(
     records = result.records
     if limit is not None:
         records = [r for r in records if any(map(counts, r.persons))][:limit]
+    split = _split(annotations, limit)
+    options = {"flip": flip_of(flip, flip_by), "batch": batch, "boxes": detections}
+    runtime = {"backend": backend, "threads": threads}
+    if over_epochs:
+        _over_epochs(model, records, metrics, options | runtime | {"split": split, "out": out, "per_joint": per_joint})
+        return
+    measured: dict[str, Mapping[str, MetricResult]] = {}
+    reports = []
+    for name in (model, *others):
+        found, report = _measure(name, records, metrics, options, runtime, split, "truth" if not boxes else boxes.name)
+        measured[_unused(report["model"], measured)] = found
+        reports.append(report)
+    _write_files(reports, measured, out, table)
+
+
+def _measure(
+    model: str,
+    records: Sequence[Record],
+    metrics: Sequence[str],
+    options: dict[str, Any],
+    runtime: dict[str, Any],
+    split: str,
+    boxes: str,
+) -> tuple[dict[str, MetricResult], dict[str, Any]]:
+    """Measure one model, print what was found, and return it with its report."""
+    from ..evaluate import evaluate, to_report
+    from ..predict import load
+
     bar, advance = progress_bar("evaluating", len(records))
-    with load(model, backend, threads) as predictor, bar:
-        measured = evaluate(
-            predictor,
-            records,
-            metrics,
-            flip=flip,
-            batch=batch,
-            boxes=detections,
-            progress=advance,
-        )
-        report = to_report(
-            measured,
-            predictor,
-            split=_split(annotations, limit),
-            boxes="truth" if boxes is None else boxes.name,
-            flip=flip,
-            images=len(records),
-        )
+    with load(model, **runtime) as predictor, bar:
+        measured = evaluate(predictor, records, metrics, **options, progress=advance)
+        about = {"split": split, "boxes": boxes, "flip": options["flip"], "images": len(records)}
+        report = to_report(measured, predictor, **about)
     click.echo(
-        f"{report['model']} ({report['runtime']}) on {plural(len(records), 'image')}, boxes: {report['boxes']}, "
-        f"flip test: {'yes' if flip else 'no'}"
+        f"{report['model']} ({report['runtime']}) on {plural(len(records), 'image')}, boxes: {boxes}, "
+        f"flip test: {_flip_text(options['flip'])}"
     )
     for found in measured.values():
-        click.echo(f"\n{found.to_text()}\n{_counts(found)}")
+        click.echo(f"\n{found.to_text()}\n{_counts(found)}\n")
+    return measured, report
+
+
+def _write_files(
+    reports: list[dict[str, Any]],
+    measured: Mapping[str, Mapping[str, MetricResult]],
+    out: Path | None,
+    table: Path | None,
+) -> None:
+    from ..evaluate import joint_table, write_joint_table
+    from ..formats.writing import write_text
+
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        click.echo(f"\nwrote {out}")
+        report = reports[0] if len(reports) == 1 else {**reports[0], "compared_with": reports[1:]}
+        write_text(out, json.dumps(report, indent=2, allow_nan=False) + "\n")
+        click.echo(f"wrote {out}")
+    if table is not None:
+        click.echo(f"wrote {write_joint_table(table, joint_table(measured))}")
+
+
+def _over_epochs(run: str, records: Sequence[Record], metrics: Sequence[str], options: dict[str, Any]) -> None:
+    from ..epochs import evaluate_epochs, kept_epochs
+
+    epochs = len(kept_epochs(run))
+    bar, advance = progress_bar(plural(epochs, "epoch"), epochs * len(records))
+    with bar:
+        report = evaluate_epochs(run, records, metrics, **options, progress=advance)
+    names = report["names"]
+    rows = [("epoch", *names)]
+    for entry in report["epochs"]:
+        values = [entry["metrics"].get(name, {}).get("value") for name in names]
+        rows.append((str(entry["epoch"]), *("-" if value is None else f"{value:.4f}" for value in values)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    for name, best in report["best"].items():
+        click.echo(f"best {names[name]}: {best['value']:.4f} at epoch {best['epoch']}, chosen on these very people")
+    out = options["out"] or Path(run) / "over-epochs.json"
+    click.echo(f"wrote {out}, {out.with_suffix('.csv').name} and {plural(len(set(metrics)), 'plot')} beside it")
+
+
+def _unused(name: str, taken: Mapping[str, Any]) -> str:
+    """A column's title that no other column has."""
+    number, title = 2, name
+    while title in taken:
+        title, number = f"{name} ({number})", number + 1
+    return title
 
 
 def _counts(found: MetricResult) -> str:
     """Who and what the figure is about: the metric's own counts, and joints that the model does not have."""
     numbers = {k: v for k, v in found.details.items() if isinstance(v, int) and not isinstance(v, bool)}
     parts = [f"{name.replace('_', ' ')}: {value:,}" for name, value in numbers.items()]
+    scales = found.details.get("scales_used")
+    if scales:
+        parts.append("measured by " + ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in scales.items()))
     lacking = found.details.get("joints_lacking")
     if lacking:
         parts.append(f"not among the model's joints: {', '.join(lacking)}")
@@ -108,3 +189,7 @@ def _split(annotations: Path, limit: int | None) -> str:
     """What to call the data: the last folder and the file, without the rest of this machine's paths."""
     name = "/".join(part for part in annotations.parts[-2:] if part not in ("/", ".", ".."))
     return name if limit is None else f"{name}, first {limit} images with people"
+
+
+def _flip_text(flip: bool | str) -> str:
+    return f"yes, averaging {flip}" if isinstance(flip, str) else "yes" if flip else "no"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import console, plural, progress_bar, runtime_options
+from ._common import console, flip_of, plural, progress_bar, runtime_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +71,7 @@ def command(
     threads: int | None,
     batch: int,
     flip: bool,
+    flip_by: str,
 ) -> None:
     """Find people's joints in PATH..., which may be images, folders and globs.
 
@@ -90,7 +91,9 @@ def command(
     with load(model, backend, threads) as predictor:
         click.echo(f"Model: {predictor.card.name} ({predictor.description})")
         click.echo(detections.said)
-        results = predictor.stream(photos, detections.boxes, flip=flip, batch=batch, keep_images=not no_draw)
+        results = predictor.stream(
+            photos, detections.boxes, flip=flip_of(flip, flip_by), batch=batch, keep_images=not no_draw
+        )
         with bar:
             for result in results:
                 if result.error is not None:  # through the bar's console, which keeps the bar whole

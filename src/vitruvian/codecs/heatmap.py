@@ -19,8 +19,9 @@ import numpy as np
 from ..errors import ShapeError
 from ..skeletons import Skeleton
 from ..types import Outputs, Targets
+from ._upsampled import peaks_upsampled
 
-_REFINEMENTS = ("argmax", "quarter", "dark")
+_REFINEMENTS = ("argmax", "quarter", "dark", "upsampled")
 _ACTIVATIONS = ("linear", "softmax")
 
 
@@ -33,8 +34,10 @@ class HeatmapCodec:
     size_wh : the network input's (width, height).
     stride : input pixels per heatmap pixel.
     sigma : standard deviation of the target, in heatmap pixels.
-    refine : ``"argmax"`` (whole pixels), ``"quarter"`` (a quarter pixel towards the higher neighbour) or ``"dark"``
-        (Taylor expansion of the log of the map, after smoothing it with a Gaussian of ``blur`` pixels).
+    refine : ``"argmax"`` (whole pixels), ``"quarter"`` (a quarter pixel towards the higher neighbour), ``"dark"``
+        (Taylor expansion of the log of the map, after smoothing it with a Gaussian of ``blur`` pixels) or
+        ``"upsampled"`` (linear maps only): the highest whole pixel of the map enlarged to the input and smoothed, as
+        system 3 does it; a joint below 0.2 there has score 0. See ``_upsampled.py``.
     blur : standard deviation of that smoothing in heatmap pixels; 0 for maps that are exact Gaussians.
     activation : what the network's raw output is. ``"linear"``: the heatmap itself, peak 1, trained by squared error;
         the score is the peak's height. ``"softmax"``: logits over all pixels of the map, trained by cross-entropy
@@ -42,6 +45,9 @@ class HeatmapCodec:
         a perfect target holds there.
     outside : what a labelled joint outside of the input teaches. ``"ignored"``: nothing. ``"empty"`` (linear maps
         only): that its map is empty, so that legs below the edge of a portrait get low scores instead of a guess.
+    unlabelled : what a joint without a label teaches. ``"ignored"``: nothing. ``"empty"`` (linear maps only): that its
+        map is empty, even where the joint can be seen. System 3 trains without a mask: this and ``outside``, both
+        empty.
     """
 
     kind: ClassVar[str] = "heatmap"
@@ -54,6 +60,7 @@ class HeatmapCodec:
     blur: float = 0.0
     activation: str = "linear"
     outside: str = "ignored"
+    unlabelled: str = "ignored"
 
     def __post_init__(self) -> None:
         if self.refine not in _REFINEMENTS or self.activation not in _ACTIVATIONS:
@@ -61,10 +68,13 @@ class HeatmapCodec:
                 f"refine must be one of {_REFINEMENTS} and activation one of {_ACTIVATIONS}, "
                 f"got '{self.refine}' and '{self.activation}'"
             )
-        if self.outside not in ("ignored", "empty") or (self.outside == "empty" and self.activation != "linear"):
-            raise ShapeError(
-                f"outside must be ignored, or empty for linear maps; got '{self.outside}' for {self.activation} maps"
-            )
+        for name, choice in (("outside", self.outside), ("unlabelled", self.unlabelled)):
+            if choice not in ("ignored", "empty") or (choice == "empty" and self.activation != "linear"):
+                raise ShapeError(
+                    f"{name} must be ignored, or empty for linear maps; got '{choice}' for {self.activation} maps"
+                )
+        if self.refine == "upsampled" and self.activation != "linear":
+            raise ShapeError(f"refine: upsampled needs maps whose peaks are near 1: linear ones, got {self.activation}")
         fits = self.stride >= 1 and all(side >= self.stride and side % self.stride == 0 for side in self.size_wh)
         if not (fits and self.sigma > 0 and self.blur >= 0):  # written so that NaN is refused
             raise ShapeError(
@@ -100,14 +110,14 @@ class HeatmapCodec:
         return (keypoints_map + 0.5) * self.stride - 0.5
 
     def encode(self, keypoints_px: np.ndarray, visibility: np.ndarray) -> Targets:
-        """See `Codec.encode`. A joint outside the input has weight 0, unless its map is to be empty."""
+        """See `Codec.encode`. A joint that is outside or not labelled has weight 0, unless its map is to be empty."""
         width, height = self.map_wh
         centre = self.to_map(np.asarray(keypoints_px, np.float32))
         with np.errstate(invalid="ignore"):
             inside = (centre >= -0.5).all(-1) & (centre[..., 0] <= width - 0.5) & (centre[..., 1] <= height - 0.5)
         labelled = np.asarray(visibility) > 0
+        weights = self._taught(inside, labelled).astype(np.float32)
         drawn = (inside & labelled).astype(np.float32)
-        weights = labelled.astype(np.float32) if self.outside == "empty" else drawn
         centre = np.where(drawn[..., None] > 0, centre, 0)
         across = np.exp(-((np.arange(width, dtype=np.float32) - centre[..., :1]) ** 2) / (2 * self.sigma**2))
         down = np.exp(-((np.arange(height, dtype=np.float32) - centre[..., 1:]) ** 2) / (2 * self.sigma**2))
@@ -123,8 +133,9 @@ class HeatmapCodec:
         width, height = self.map_wh
         centre = self.to_map(keypoints_px.float())
         limit = torch.tensor([width - 0.5, height - 0.5], device=centre.device)
-        drawn = ((centre >= -0.5) & (centre <= limit)).all(-1) & (visibility > 0)
-        weights = (visibility > 0).float() if self.outside == "empty" else drawn.float()
+        inside, labelled = ((centre >= -0.5) & (centre <= limit)).all(-1), visibility > 0
+        weights = self._taught(inside, labelled).float()
+        drawn = inside & labelled
         centre = torch.where(drawn[..., None], centre, torch.zeros_like(centre))
         across = torch.exp(-((torch.arange(width, device=centre.device) - centre[..., :1]) ** 2) / (2 * self.sigma**2))
         down = torch.exp(-((torch.arange(height, device=centre.device) - centre[..., 1:]) ** 2) / (2 * self.sigma**2))
@@ -133,8 +144,13 @@ class HeatmapCodec:
         maps = down[..., :, None] * (across * drawn.float()[..., None])[..., None, :]
         return Targets({self.array: maps}, weights)
 
+    def _taught(self, inside: Any, labelled: Any) -> Any:
+        """(B, K) bool, numpy or torch: joints whose map counts, drawn or empty."""
+        taught = labelled if self.outside == "empty" else inside & labelled
+        return taught | ~labelled if self.unlabelled == "empty" else taught
+
     def decode(self, outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
-        """See `Codec.decode`. Of torch tensors only the peaks' surroundings leave their device."""
+        """See `Codec.decode`. Of torch tensors only the peaks' surroundings leave their device, unless upsampled."""
         maps = outputs.arrays[self.array]
         maps = np.asarray(maps, np.float32) if not _is_tensor(maps) else maps.detach().float()
         if maps.ndim != 4:
@@ -145,6 +161,9 @@ class HeatmapCodec:
         flat = maps.reshape(batch * joints, height, width)
         if self.activation == "softmax":
             flat = _softmax(flat)
+        if self.refine == "upsampled":
+            keypoints, scores = peaks_upsampled(_numpy(flat), self.size_wh)
+            return keypoints.reshape(batch, joints, 2), scores.reshape(batch, joints)
         index = _numpy(flat.reshape(len(flat), height * width).argmax(1))
         peak_xy = np.stack([index % width, index // width], axis=1)
         scores = self._scores(flat, peak_xy)

@@ -16,7 +16,7 @@ from ..errors import VitruvianError
 from ..geometry import boxes
 from ..preprocess import Preprocess
 from ..skeletons import Skeleton
-from ..transforms import RandomGeometry, RandomPhotometry, warp
+from ..transforms import Geometry, Photometry, warp
 from ..types import Person, Record, Sample
 from .images import read_image
 
@@ -68,6 +68,7 @@ class PoseDataset:
     sizes : progressive resizing, or None for ``preprocess.size_wh`` throughout.
     seed : of every random draw.
     decode : record -> (H, W, 3) uint8 RGB.
+    cache_bytes : decoded photos kept in memory; the rest are decoded each time. All of COCO takes about 55 GB.
     """
 
     def __init__(
@@ -75,11 +76,12 @@ class PoseDataset:
         records: Sequence[Record],
         skeleton: Skeleton,
         preprocess: Preprocess,
-        geometry: RandomGeometry | None = None,
-        photometry: RandomPhotometry | None = None,
+        geometry: Geometry | None = None,
+        photometry: Photometry | None = None,
         sizes: SizeSchedule | None = None,
         seed: int = 0,
         decode: Callable[[Record], np.ndarray] = photo,
+        cache_bytes: int = 8 * 2**30,
     ) -> None:
         self.records, self.skeleton, self.preprocess = list(records), skeleton, preprocess
         self.geometry, self.photometry, self.seed = geometry, photometry, seed
@@ -88,6 +90,7 @@ class PoseDataset:
         """The epoch that a plain index means; a loader that shuffles gives (index, epoch) pairs instead."""
         self._decode = decode
         self._images: dict[int, np.ndarray] = {}
+        self._room = cache_bytes
         self.people: list[tuple[int, Person]] = []
         for i, record in enumerate(self.records):
             for person in record.persons:
@@ -102,15 +105,22 @@ class PoseDataset:
         return len(self.people)
 
     def preload(self, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> None:
-        """Decode every photo now (before workers are forked, so that they share the memory)."""
+        """Decode photos now, as many as may be kept (before workers are forked, so that they share the memory)."""
         for i in progress(sorted({i for i, _ in self.people})):
             self.image(i)
+            if i not in self._images:
+                return
 
     def image(self, record_index: int) -> np.ndarray:
-        """The decoded photo of a record, kept for the next time."""
-        if record_index not in self._images:
-            self._images[record_index] = self._decode(self.records[record_index])
-        return self._images[record_index]
+        """The decoded photo of a record, kept for the next time while there is room."""
+        kept = self._images.get(record_index)
+        if kept is not None:
+            return kept
+        image = self._decode(self.records[record_index])
+        if image.nbytes <= self._room:
+            self._room -= image.nbytes
+            self._images[record_index] = image
+        return image
 
     def box(self, index: int) -> np.ndarray:
         """(4,) xyxy: the annotated box, or the labelled joints' extent grown by 15 % where the file has none."""

@@ -1,6 +1,10 @@
-"""Pictures of people: `draw` a prediction, `compare` it with ground truth, `contact_sheet` of many images."""
+"""Pictures of people: `draw` a prediction, `compare` it with ground truth (or several `side_by_side`), `contact_sheet`
+of many images, `stack_figure` of heatmaps; `curves` of figures over epochs."""
 
+from .comparison import compare, side_by_side
+from .heatmaps import stack_figure
+from .plots import curves
 from .sheet import contact_sheet
-from .skeleton import compare, draw
+from .skeleton import draw
 
-__all__ = ["compare", "contact_sheet", "draw"]
+__all__ = ["compare", "contact_sheet", "curves", "draw", "side_by_side", "stack_figure"]

@@ -1,4 +1,4 @@
-"""People drawn on a photo: limbs by side, joints by person, and predictions over ground truth."""
+"""People drawn on a photo: limbs by side, joints by person."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def figures_of(people: Poses | Record, threshold: float) -> list[Figure]:
         # the whole image says nothing of a person's size
         box = None if people.boxes_from == "whole image" else box
         shown = np.logical_and(np.isfinite(keypoints).all(axis=1), scores >= threshold)
-        figures.append(Figure(keypoints.astype(np.float64), shown, people.skeleton, _size(keypoints, shown, box)))
+        figures.append(Figure(keypoints.astype(np.float64), shown, people.skeleton, extent_px(keypoints, shown, box)))
     return figures
 
 
@@ -68,11 +68,12 @@ def figure_of_person(person: Person, skeleton: Skeleton) -> Figure:
             "pass the skeleton of the annotation"
         )
     shown = np.asarray(np.isfinite(person.keypoints_px).all(axis=1))
-    size = _size(person.keypoints_px, shown, person.box_xyxy)
+    size = extent_px(person.keypoints_px, shown, person.box_xyxy)
     return Figure(person.keypoints_px, shown, skeleton, size, hollow=person.visibility == 1)
 
 
-def _size(keypoints_px: np.ndarray, shown: np.ndarray, box_xyxy: np.ndarray | None) -> float:
+def extent_px(keypoints_px: np.ndarray, shown: np.ndarray, box_xyxy: np.ndarray | None) -> float:
+    """The longer side of a person's joints (of (K, 2) those ``shown``), or most of the box's where that is longer."""
     size = 0.0
     if shown.any():
         points = keypoints_px[shown].astype(np.float64)
@@ -165,7 +166,7 @@ def draw(
         raise VitruvianError(
             f"got style '{style}', color_by '{color_by}'; expected one of {', '.join(STYLES)}, and side or person"
         )
-    canvas = _canvas(image, poses)
+    canvas = canvas_of(image, poses)
     size_wh = poses.size_wh
     figures = figures_of(poses, threshold)
     widths = [width or line_width(figure, size_wh) for figure in figures]
@@ -193,69 +194,8 @@ def draw(
     return canvas
 
 
-def compare(
-    image: Any,
-    truth: Record | Person | Sequence[Person] | np.ndarray,
-    poses: Poses,
-    *,
-    threshold: float = 0.3,
-    skeleton: Skeleton | None = None,
-    legend: bool = True,
-) -> np.ndarray:
-    """Draw ground truth in red and a prediction over it in yellow, on a copy of an image.
-
-    Parameters
-    ----------
-    image : the image of both, as in `draw`.
-    truth : a record, one or more annotated people (joints labelled as hidden get a dark centre), or an array
-        (K, 2) or (N, K, 2) in pixels with NaN for joints that are not labelled.
-    poses : the prediction; joints with a score under ``threshold`` are not drawn.
-    skeleton : of ``truth`` unless it is a record; the prediction's by default.
-    legend : say in a corner which colour is what.
-
-    Raises
-    ------
-    ShapeError
-        Joints that do not fit the skeleton, or an image of another size than the poses'.
-    """
-    canvas = _canvas(image, poses)
-    size_wh = poses.size_wh
-    layers = (
-        (palette.TRUTH, _truth_figures(truth, skeleton or poses.skeleton)),
-        (palette.PREDICTION, figures_of(poses, threshold)),
-    )
-    for color, figures in layers:
-        for figure in figures:
-            limb_colors = [color] * len(figure.skeleton.edges)
-            width = 0.8 * line_width(figure, size_wh)
-            paint_figure(canvas, figure, limb_colors=limb_colors, joint_color=color, width=width)
-    if legend:
-        text_size = _text_size(size_wh)
-        for row, (color, words) in enumerate(((palette.TRUTH, "truth"), (palette.PREDICTION, "prediction"))):
-            strokes.tag(canvas, (text_size / 2, text_size * (1.4 + 1.8 * row)), words, text_size, color)
-    return canvas
-
-
-def _truth_figures(truth: Any, skeleton: Skeleton) -> list[Figure]:
-    if isinstance(truth, Record):
-        return figures_of(truth, 0.0)
-    if isinstance(truth, Person):
-        return [figure_of_person(truth, skeleton)]
-    if not isinstance(truth, np.ndarray) and all(isinstance(person, Person) for person in truth):
-        return [figure_of_person(person, skeleton) for person in truth]
-    keypoints = np.asarray(truth, dtype=np.float64)
-    if keypoints.ndim == 2:
-        keypoints = keypoints[None]
-    if keypoints.ndim != 3 or keypoints.shape[1:] != (len(skeleton), 2):
-        raise ShapeError(
-            f"ground truth for skeleton '{skeleton.name}' must be (N, {len(skeleton)}, 2) or ({len(skeleton)}, 2), "
-            f"got {np.shape(truth)}"
-        )
-    shown = np.asarray(np.isfinite(keypoints).all(axis=2))
-    return [Figure(k, s, skeleton, _size(k, s, None)) for k, s in zip(keypoints, shown, strict=True)]
-
-
-def _canvas(image: Any, poses: Poses) -> np.ndarray:
+def canvas_of(image: Any, poses: Poses) -> np.ndarray:
+    """A copy of the image to draw on; `ShapeError` unless it has the size that the poses were found in."""
     array, _ = as_image(image)
     height, width = array.shape[:2]
     if (width, height) != tuple(poses.size_wh):
@@ -277,14 +217,15 @@ def _tint_masks(canvas: np.ndarray, masks: np.ndarray, colors: list[Color], widt
         strokes.tint(canvas, np.asarray(mask, dtype=bool), color, 0.35, outline=max(1, round(width / 3)))
 
 
-def _text_size(size_wh: tuple[int, int]) -> int:
+def text_size(size_wh: tuple[int, int]) -> int:
+    """Pixels: of words that read well on an image of that size."""
     return int(np.clip(max(size_wh) / 45, 10, 64))
 
 
 def _write_names(canvas: np.ndarray, figure: Figure, width: float, taken: list) -> None:
     """Joint names, on the outer side of each joint, as far off each other as a few steps allow."""
     height_px, width_px = canvas.shape[:2]
-    size = int(np.clip(2.4 * width, 9, _text_size((width_px, height_px))))
+    size = int(np.clip(2.4 * width, 9, text_size((width_px, height_px))))
     shown = np.flatnonzero(figure.shown)
     middle = float(np.median(figure.keypoints_px[shown, 0])) if len(shown) else 0.0
     for joint in shown:
@@ -302,5 +243,5 @@ def _write_tag(canvas: np.ndarray, poses: Poses, i: int, color: Color, boxes: bo
         words.append(f"{float(poses.box_scores[i]):.2f}")
     box = poses.boxes[i]
     if words and np.isfinite(box).all():
-        size = _text_size(poses.size_wh)
+        size = text_size(poses.size_wh)
         strokes.tag(canvas, (float(box[0]), float(box[1]) - 0.8 * size), "  ".join(words), size, color, 0.95)

@@ -86,13 +86,15 @@ class Affine:
 
     def about(self, center_px: tuple[float, float]) -> Affine:
         """The same map, performed about ``center_px`` instead of (0, 0)."""
-        x, y = center_px
-        return Affine.translate(x, y) @ self @ Affine.translate(-x, -y)
+        center = np.array(center_px, dtype=np.float64)
+        matrix = self.matrix.copy()
+        matrix[:, 2] += center - matrix[:, :2] @ center
+        return Affine(matrix)
 
     def __matmul__(self, first: Affine) -> Affine:
-        linear = self.matrix[:, :2] @ first.matrix[:, :2]
-        shift = self.matrix[:, :2] @ first.matrix[:, 2] + self.matrix[:, 2]
-        return Affine(np.concatenate([linear, shift[:, None]], axis=1))
+        matrix = self.matrix[:, :2] @ first.matrix
+        matrix[:, 2] += self.matrix[:, 2]
+        return Affine(matrix)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Affine) and np.array_equal(self.matrix, other.matrix)
@@ -114,12 +116,13 @@ class Affine:
 
     def inverse(self) -> Affine:
         """The map back; `ShapeError` where the map squashes the plane to a line."""
-        linear = self.matrix[:, :2]
+        (a, b, x), (c, d, y) = self.matrix.tolist()
+        determinant = a * d - b * c
         # Relative, since rounding leaves a determinant of about 1e-17 where the exact one is 0.
-        if abs(self.determinant) <= 1e-15 * float((linear**2).sum()):
+        if abs(determinant) <= 1e-15 * (a * a + b * b + c * c + d * d):
             raise ShapeError(f"this affine map has no inverse (determinant 0): {self.matrix.tolist()}")
-        linear = np.linalg.inv(linear)
-        return Affine(np.concatenate([linear, -(linear @ self.matrix[:, 2])[:, None]], axis=1))
+        inverse = np.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]])
+        return Affine(inverse / determinant)
 
     def apply(self, points_px: np.ndarray) -> np.ndarray:
         """Map points (..., 2); floats keep their dtype, NaN stays NaN."""

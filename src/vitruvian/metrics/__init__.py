@@ -24,6 +24,7 @@ from .pck import (
     normalised_distances,
     pck,
     pck_auc,
+    pck_fallback_result,
     pck_result,
     pck_system2_result,
     pck_system3_result,
@@ -40,6 +41,7 @@ METRICS: dict[str, Callable[[Sequence[Record], Sequence[Poses]], MetricResult]] 
     "mask_iou": mask_iou_result,
     "oks_ap": oks_ap,
     "pck": pck_result,
+    "pck_fallback": pck_fallback_result,
     "pck_system2": pck_system2_result,
     "pck_system3": pck_system3_result,
     "pckh": pckh_result,
@@ -48,6 +50,6 @@ METRICS: dict[str, Callable[[Sequence[Record], Sequence[Poses]], MetricResult]] 
 __all__ = [
     "LIMBS12", "METRICS", "SCALES", "TORSO_FALLBACK", "MetricResult", "OksResult", "PckScores",
     "auc_result", "boundary_f", "dice", "epe_result", "iou", "mask_boundary_f_result", "mask_dice_result",
-    "mask_iou_result", "normalised_distances", "oks", "oks_ap", "pck", "pck_auc", "pck_result", "pck_system2_result",
-    "pck_system3_result", "pckh_result", "soft_dice", "torso_px",
+    "mask_iou_result", "normalised_distances", "oks", "oks_ap", "pck", "pck_auc", "pck_fallback_result", "pck_result",
+    "pck_system2_result", "pck_system3_result", "pckh_result", "soft_dice", "torso_px",
 ]  # fmt: skip

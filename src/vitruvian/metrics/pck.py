@@ -25,7 +25,7 @@ from ..types import Poses, Record
 from . import pck_variants
 from .people import People, align
 from .result import MetricResult
-from .scales import measure
+from .scales import TORSO_FALLBACK, measure
 
 LIMBS12 = tuple(
     f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
@@ -226,6 +226,16 @@ def pckh_result(truth: Sequence[Record], predictions: Sequence[Poses]) -> Metric
     )
 
 
+def pck_fallback_result(truth: Sequence[Record], predictions: Sequence[Poses]) -> MetricResult:
+    """PCK@0.2 of every joint (``mean_joint``), also of people whose torso is not labelled: `scales.TORSO_FALLBACK`.
+
+    The torso, else the length of the head, else the width of the hips; a person with none of them is left out. It is
+    system 3's PCK as its text means it. ``details["person_scales"]`` says which length each person was measured by,
+    ``details["scales_used"]`` how many people by which: compare figures only where these agree.
+    """
+    return pck_result(truth, predictions, scale=TORSO_FALLBACK, subset="all")
+
+
 def pck_system2_result(truth: Sequence[Record], predictions: Sequence[Poses]) -> MetricResult:
     """ "PCKh@0.5" as system 2 (adversarial PoseNet on MPII) computed it; see `pck_variants.system2`."""
     return pck_result(truth, predictions, legacy="system2")
@@ -388,6 +398,7 @@ def _about(
             {"image": image, "person": n, "scale": name, "scale_px": length}
             for (image, n), name, length in zip(people.origin, used, lengths, strict=True)
         ]
+        about["scales_used"] = {name or "none": used.count(name) for name in (*scale, None) if name in used}
     return about
 
 

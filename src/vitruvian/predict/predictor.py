@@ -29,6 +29,12 @@ from ..weights.zoo import find_weights
 from .backends import Backend, load_backend
 from .prefetch import prefetch as run_ahead
 
+FLIPS = ("maps", "coordinates")
+"""Ways of averaging with the mirrored picture, see `Predictor.predict`."""
+
+_BOTH_SURE = 0.2
+"""The score from which on both pictures' joints are averaged, system 3's."""
+
 _MAX_BYTES = 256 * 2**20
 """Decoded photos that may wait for the network, and again of those that wait for their batch to fill."""
 
@@ -126,13 +132,13 @@ class Predictor:
 
     @overload
     def predict(
-        self, source: list[Any] | tuple[Any, ...], boxes: Any = None, flip: bool = False, batch: int = 8
+        self, source: list[Any] | tuple[Any, ...], boxes: Any = None, flip: bool | str = False, batch: int = 8
     ) -> list[Poses]: ...
 
     @overload
-    def predict(self, source: Any, boxes: Any = None, flip: bool = False, batch: int = 8) -> Poses: ...
+    def predict(self, source: Any, boxes: Any = None, flip: bool | str = False, batch: int = 8) -> Poses: ...
 
-    def predict(self, source: Any, boxes: Any = None, flip: bool = False, batch: int = 8) -> Poses | list[Poses]:
+    def predict(self, source: Any, boxes: Any = None, flip: bool | str = False, batch: int = 8) -> Poses | list[Poses]:
         """Find joints in one image or in a list of images.
 
         Parameters
@@ -142,8 +148,9 @@ class Predictor:
         boxes : (N, 4) float, x0, y0, x1, y1 in pixels, one a person; for a list of images a list of such arrays, of
             the same length. None: the whole image is taken for one person, and the result's ``boxes_from`` says so.
             An empty array gives an empty result.
-        flip : also look at the mirrored crops and average what the network says: better by about a point, and twice
-            the time.
+        flip : also look at the mirrored crops: better by about a point, and twice the time. True or ``"maps"``
+            averages what the network says; ``"coordinates"`` averages positions, of joints that score 0.2 or more in
+            both pictures, and leaves the others and all scores as they are in the plain one (as system 3 does).
         batch : how many people go through the network together.
 
         Returns
@@ -156,6 +163,8 @@ class Predictor:
             An image that cannot be decoded (`stream` goes on to the next one instead).
         ShapeError
             Arrays or boxes of another shape; a box without area or entirely outside of its image, by its number.
+        VitruvianError
+            Another word for ``flip``.
         """
         many = isinstance(source, list | tuple)
         sources = list(source) if many else [source]
@@ -172,7 +181,7 @@ class Predictor:
         self,
         sources: Iterable[Any],
         boxes: Iterable[Any] | None = None,
-        flip: bool = False,
+        flip: bool | str = False,
         batch: int = 8,
         prefetch: int = 8,
         keep_images: bool = False,
@@ -193,22 +202,29 @@ class Predictor:
         pairs = zip(sources, repeat(None) if boxes is None else boxes, strict=boxes is not None)
         return self._pipeline(pairs, flip, batch, ahead=prefetch, keep_images=keep_images, own_arrays=True)
 
-    def run_crops(self, crops: np.ndarray, flip: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def run_crops(self, crops: np.ndarray, flip: bool | str = False) -> tuple[np.ndarray, np.ndarray]:
         """(B, h, w, 3) uint8 crops in the card's size -> keypoints (B, K, 2) px of the crops, scores (B, K).
 
-        With ``flip`` the arrays of the mirrored crops are averaged with the plain ones before decoding.
+        ``flip`` as in `predict`.
         """
-        codec = self.card.codec
+        codec, way = self.card.codec, _flip_way(flip)
         outputs = self.backend.run(crops)
-        if flip:
-            mirrored = codec.flip(self.backend.run(np.ascontiguousarray(crops[:, :, ::-1])), self.skeleton)
-            outputs = Outputs({name: (array + mirrored.arrays[name]) / 2 for name, array in outputs.arrays.items()})
-        return codec.decode(outputs)
+        if way is None:
+            return codec.decode(outputs)
+        mirrored = codec.flip(self.backend.run(np.ascontiguousarray(crops[:, :, ::-1])), self.skeleton)
+        if way == "maps":
+            return codec.decode(
+                Outputs({name: (array + mirrored.arrays[name]) / 2 for name, array in outputs.arrays.items()})
+            )
+        keypoints, scores = codec.decode(outputs)
+        other, other_scores = codec.decode(mirrored)
+        sure = (scores >= _BOTH_SURE) & (other_scores >= _BOTH_SURE)
+        return np.where(sure[..., None], (keypoints + other) / 2, keypoints), scores
 
     def _pipeline(
         self,
         jobs: Iterable[tuple[Any, Any]],
-        flip: bool,
+        flip: bool | str,
         batch: int,
         ahead: int,
         keep_images: bool = False,
@@ -216,10 +232,11 @@ class Predictor:
     ) -> Iterator[Result]:
         if batch < 1:
             raise ShapeError(f"batch must be 1 or more people, got {batch}")
+        _flip_way(flip)
         self.backend  # noqa: B018  (says at once that the predictor was closed)
         return self._run(_load_all(jobs, own_arrays), flip, batch, ahead, keep_images)
 
-    def _run(self, loaded: Iterator[_Loaded], flip: bool, batch: int, ahead: int, keep: bool) -> Iterator[Result]:
+    def _run(self, loaded: Iterator[_Loaded], flip: bool | str, batch: int, ahead: int, keep: bool) -> Iterator[Result]:
         queue = _Batch(self, self._pool, batch, flip)
         pending: deque[_Work] = deque()  # images whose results are still to be given out, in order
         for item in run_ahead(loaded, ahead, lambda item: item.nbytes, _MAX_BYTES):
@@ -285,7 +302,7 @@ class _Work:
 class _Batch:
     """Crops gathered from one or more images; runs as soon as it is full."""
 
-    def __init__(self, predictor: Predictor, pool: Executor | None, size: int, flip: bool) -> None:
+    def __init__(self, predictor: Predictor, pool: Executor | None, size: int, flip: bool | str) -> None:
         width, height = predictor.card.preprocess.size_wh
         self._predictor, self._pool, self._flip = predictor, pool, flip
         self._crops = np.empty((size, height, width, 3), np.uint8)
@@ -319,6 +336,15 @@ class _Batch:
             work.left -= 1
         self._people.clear()
         self._maps.clear()
+
+
+def _flip_way(flip: bool | str) -> str | None:
+    """How to average with the mirrored picture, or None for not at all."""
+    if isinstance(flip, bool | np.bool_):
+        return "maps" if flip else None
+    if flip not in FLIPS:
+        raise VitruvianError(f"flip must be True, False or one of {', '.join(map(repr, FLIPS))}; got {flip!r}")
+    return flip
 
 
 def _processors() -> int:

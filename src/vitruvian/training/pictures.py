@@ -23,7 +23,7 @@ from ..draw import compare, contact_sheet, stack_figure
 from ..skeletons import Skeleton
 from ..types import Outputs, Person, Poses
 
-_GAP_PX = 8
+_GAP_PX, _WIDTH_PX = 8, 1600
 _PAPER = (26, 28, 34)
 
 
@@ -131,7 +131,8 @@ def _sheet(
     for crop, person, points, sure in zip(crops, truth, keypoints_px, scores, strict=True):
         poses = Poses(points[None], sure[None], box, skeleton, (width, height), boxes_from="whole image")
         drawn.append(compare(crop, person, poses, threshold=0.0, legend=not drawn))
-    return contact_sheet(drawn, captions=captions, tile_wh=(width, height))
+    columns = max(1, _WIDTH_PX // (width + _GAP_PX))
+    return contact_sheet(drawn, captions=captions, columns=columns, tile_wh=(width, height), gap=_GAP_PX)
 
 
 def _above(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:

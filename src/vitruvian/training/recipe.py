@@ -120,8 +120,8 @@ class Recipe(_Strict):
     """A training run. See ``docs/training.md`` for every key and ``recipes/`` for complete examples.
 
     ``stop_after`` ends the run after that many of its ``epochs``, on the schedule of all of them. ``augment`` names a
-    preset instead of ``geometry`` and ``photometry``. ``keep_epochs`` keeps the weights of every validated epoch,
-    ``pictures`` draws so many people at each validation.
+    preset instead of ``geometry`` and ``photometry``. ``cache_gb`` is the memory for decoded photos. ``keep_epochs``
+    keeps the weights of every validated epoch, ``pictures`` draws so many people at each validation.
     """
 
     name: str
@@ -144,6 +144,7 @@ class Recipe(_Strict):
     keep_epochs: bool = False
     pictures: int = Field(0, ge=0)
     workers: int = Field(1, ge=0)
+    cache_gb: float = Field(8.0, ge=0)
     precision: Literal["32", "bf16", "16"] = "bf16"
     devices: int = Field(1, ge=1)
     seed: int = 0

@@ -37,7 +37,9 @@ from ..weights.checkpoint import load_into, read_card, save_checkpoint
 from ..weights.zoo import find_weights
 from .adversarial import LitAdversarial, length_joints
 from .callbacks import AtomicCheckpoint, Ema, KeepBest, Progress, SetEpoch
+from .memory import keep_memory
 from .module import LitPose
+from .pictures import Pictures
 from .recipe import DataSource, Recipe
 from .sampling import EpochSampler
 
@@ -95,6 +97,7 @@ def build_dataset(recipe: Recipe, sources: Sequence[DataSource], training: bool)
         photometry,
         sizes,
         recipe.seed,
+        cache_bytes=int(recipe.cache_gb * 2**30),
     )
     return dataset, np.array([repeats[record_index] for record_index, _ in dataset.people])
 
@@ -242,6 +245,8 @@ def train(recipe: Recipe | str | os.PathLike, resume: bool = False) -> Path:
     if not resume and checkpoint.is_file():
         raise RecipeError(f"{folder} holds an earlier run; resume it, choose another 'name' or 'out', or remove it")
     _quiet()
+    if not torch.cuda.is_available():
+        keep_memory()
     rank = int(os.environ.get("LOCAL_RANK", 0))  # with several devices, Lightning starts this program once for each
     if rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
@@ -322,6 +327,8 @@ def _trainer(recipe: Recipe, folder: Path, card: Card, log_every: int) -> tuple[
     if recipe.optim.ema is not None:
         callbacks.append(Ema(recipe.optim.ema))
     keeper = KeepBest(folder, card, every=recipe.keep_epochs)
+    if recipe.pictures:
+        callbacks.append(Pictures(recipe.pictures, folder / "pictures", recipe.seed))
     callbacks += [keeper, AtomicCheckpoint(folder / "last.ckpt"), Progress(leave=True)]
     epochs = recipe.epochs if recipe.stop_after is None else min(recipe.epochs, recipe.stop_after)
     trainer = L.Trainer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,6 +14,20 @@ from ..geometry import Affine, boxes
 from ..skeletons import Skeleton
 
 _UPPER = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "neck", "head_top", "thorax")
+
+
+class Geometry(Protocol):
+    """What a data set asks of a random geometry."""
+
+    def pick_box(
+        self, rng: np.random.Generator, box_xyxy: np.ndarray, keypoints_px: np.ndarray, skeleton: Skeleton
+    ) -> np.ndarray:
+        """(4,) the box to crop: the person's own, or one within it."""
+        ...
+
+    def sample(self, rng: np.random.Generator, size_wh: tuple[int, int]) -> tuple[Affine, bool]:
+        """A map to apply *after* the plain crop (input -> input), and whether it mirrors."""
+        ...
 
 
 def check_amounts(transform: Any) -> None:
@@ -63,7 +77,7 @@ class RandomGeometry:
         return boxes.around_points(keypoints_px[half], margin=0.25)
 
     def sample(self, rng: np.random.Generator, size_wh: tuple[int, int]) -> tuple[Affine, bool]:
-        """A map to apply *after* the plain crop (input -> input), and whether it mirrors."""
+        """See `Geometry.sample`."""
         width, height = size_wh
         centre = ((width - 1) / 2, (height - 1) / 2)
         factor = (1 + self.scale) ** rng.uniform(-1, 1)
