@@ -17,9 +17,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def sports(shared_data):
-    """The first 120 people of lspet/dev."""
+    """The 500 people of lspet/dev."""
     folder = shared_data / "photos" / "lspet" / "dev"
-    return vitruvian.read("coco", folder / "person_keypoints_dev.json", images=folder / "images").records[:120]
+    return vitruvian.read("coco", folder / "person_keypoints_dev.json", images=folder / "images").records
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +29,12 @@ def model():
 
 
 def test_it_finds_sports_people(sports, model):
-    """Far above chance; the exact figure over all 500 is in ``benchmarks/results/accuracy.json``."""
+    """Not below what MediaPipe's full model reaches on such photos (0.557); the figure is in ``benchmarks/results``."""
     pytest.importorskip("faster_coco_eval")
     result = vitruvian.evaluate(model, sports, ["pck"], flip=True)["pck"]
-    assert result.value > 0.45
+    assert result.value >= 0.58
     table = {row["joint"]: row["value"] for row in result.table}
-    assert table["head_top"] > 0.6
+    assert table["head_top"] > 0.75
 
 
 def test_a_mirrored_photo_gives_the_mirrored_person(sports, model):
