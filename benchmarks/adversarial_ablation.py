@@ -28,7 +28,7 @@ from .common import DATA, RESULTS, save
 _ROOT = Path(__file__).resolve().parents[1]
 _MODES = ("sane", "paper", "paper_abs", "cooperative", "began")
 _SEEDS = (0, 1, 2)
-_GENERATOR_EPOCHS, _JUDGE_EPOCHS, _JOINT_EPOCHS = 10, 1, 3
+_GENERATOR_EPOCHS, _JUDGE_EPOCHS, _JOINT_EPOCHS = 12, 1, 2
 _JOINT_LR = 5e-4
 _WORK = Path(tempfile.gettempdir()) / "vitruvian-adversarial-ablation"
 
