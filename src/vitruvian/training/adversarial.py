@@ -43,15 +43,9 @@ class LitAdversarial(LitPose):
         self.part = part
         if not isinstance(self.codec, HeatmapCodec):
             raise RecipeError(f"adversarial training needs a heatmap codec, got '{self.codec.kind}'")
-        self._length_joints = length_joints(self.skeleton, part)
-        joints, map_wh = len(self.skeleton), self.codec.map_wh
-        if part.mode == "began":
-            self.judges = nn.ModuleDict({"rebuild": MapAutoencoder(joints, map_wh, part.width)})
-        else:
-            build = DISCRIMINATORS[part.architecture]
-            self.judges = nn.ModuleDict(
-                {name: build(joints, name == "pose", map_wh, part.width) for name in part.judges}
-            )
+        if part.mode != "began" and "pose" in part.judges:
+            self._length_joints = length_joints(self.skeleton, part)
+        self.judges = build_judges(part, len(self.skeleton), self.codec)
         self.judges.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.k: Tensor
         self.register_buffer("k", torch.zeros(()))  # began's balance; a buffer, so that resuming finds it
@@ -64,17 +58,22 @@ class LitAdversarial(LitPose):
             self.current_epoch >= stages.generator + stages.discriminator
         )
 
+    @property
+    def resting(self) -> bool:
+        """Whether the network is frozen, while the discriminators learn."""
+        return self.stage == _DISCRIMINATOR
+
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> None:  # type: ignore[override]
         targets = self.codec.encode_torch(batch["keypoints_px"], batch["visibility"])
         pictures = self.normalise(batch["image"])
         # Frozen means batch norm's statistics too.
-        self.network.train(self.stage != _DISCRIMINATOR)
-        with torch.set_grad_enabled(self.stage != _DISCRIMINATOR):
+        self.network.train(not self.resting)
+        with torch.set_grad_enabled(not self.resting):
             arrays = self.network(pictures)
         if self.stage == _GENERATOR:
             self._step_generator(self.supervised_loss(arrays, targets), None)
             return
-        seen = _Seen(self, arrays[HeatmapCodec.array], targets, batch["keypoints_px"], pictures)
+        seen = _Seen(self, arrays[HeatmapCodec.array], targets, batch, pictures)
         self._step_discriminators(seen)
         if self.stage == _JOINT:
             # The discriminators pass the gradient on but take none. (Lightning's toggling would detach the maps.)
@@ -88,14 +87,14 @@ class LitAdversarial(LitPose):
         if adversarial is not None:
             self.log("adversarial", adversarial, prog_bar=True, on_step=True, on_epoch=False)
             supervised = supervised + adversarial
-        self._descend(optimizer, supervised, self.network.parameters())
+        self._descend(optimizer, supervised)
         self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
 
     def _step_discriminators(self, seen: _Seen) -> None:
         _, optimizer = self.optimizers()  # type: ignore[misc, attr-defined]
         loss = self._rebuilding(seen) if self.part.mode == "began" else self._judging(seen)
         self.log("discriminator", loss, prog_bar=True, on_step=True, on_epoch=False)
-        self._descend(optimizer, loss, self.judges.parameters())
+        self._descend(optimizer, loss)
 
     def _judging(self, seen: _Seen) -> Tensor:
         losses = []
@@ -135,19 +134,21 @@ class LitAdversarial(LitPose):
             losses.append((self.part.beta if name == "pose" else self.part.alpha) * wanted)
         return torch.stack(losses).sum()
 
-    def _descend(self, optimizer: Any, loss: Tensor, parameters: Any) -> None:
+    def _descend(self, optimizer: Any, loss: Tensor) -> None:
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"a loss became {loss.item()} in epoch {self.current_epoch}; a lower adversarial.lr or optim.lr helps"
             )
         optimizer.zero_grad()
         self.manual_backward(loss)
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        if scaler is not None:  # fp16: gradients are clipped at their true size
-            scaler.unscale_(optimizer.optimizer)
-        if self.optim.clip:
-            torch.nn.utils.clip_grad_norm_(parameters, self.optim.clip)
         optimizer.step()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clips by norm; Lightning calls it when fp16 gradients have their true size again."""
+        if self.optim.clip:
+            generator, _ = self.optimizers()  # type: ignore[misc, attr-defined]
+            part = self.network if optimizer is generator.optimizer else self.judges
+            torch.nn.utils.clip_grad_norm_(part.parameters(), self.optim.clip)
 
     def configure_optimizers(self) -> Any:
         generator = super().configure_optimizers()
@@ -159,15 +160,16 @@ class _Seen:
     """One batch as the discriminators see it: maps found and true, the small picture, labels and weights."""
 
     def __init__(
-        self, module: LitAdversarial, found: Tensor, targets: Targets, keypoints_px: Tensor, pictures: Tensor
+        self, module: LitAdversarial, found: Tensor, targets: Targets, batch: dict[str, Tensor], pictures: Tensor
     ) -> None:
         self._module = module
         self.found, self.truth = found, targets.arrays[HeatmapCodec.array]
-        self.weights = targets.weights
+        # Codecs can teach that the map of an unlabelled joint is empty; nobody is to judge it.
+        self.weights = targets.weights * (batch["visibility"] > 0)
         self.picture = F.avg_pool2d(pictures, module.codec.stride)  # type: ignore[union-attr]
         self._labels = {"confidence": self._by_maps, "pose": self._by_distance}
         self._known: dict[str, tuple[Tensor, Tensor]] = {}
-        self._keypoints_px = keypoints_px
+        self._keypoints_px = batch["keypoints_px"]
 
     def picture_for(self, judge: str) -> Tensor | None:
         return self.picture if judge == "pose" else None
@@ -196,6 +198,20 @@ class _Seen:
         # A joint that is labelled outside of the picture has an empty target; it cannot be found.
         drawn = self.weights * (self.truth.amax(dim=(-2, -1)) > 0)
         return objectives.right_by_distance(found_px, self._keypoints_px, length_px, drawn, part.within)
+
+
+def build_judges(part: AdversarialPart, joints: int, codec: HeatmapCodec) -> nn.ModuleDict:
+    """The discriminators of a recipe, by name; mode ``began`` has one, ``rebuild``.
+
+    Raises
+    ------
+    ShapeError
+        Maps whose sides their poolings do not divide.
+    """
+    if part.mode == "began":
+        return nn.ModuleDict({"rebuild": MapAutoencoder(joints, codec.map_wh, part.width)})
+    build = DISCRIMINATORS[part.architecture]
+    return nn.ModuleDict({name: build(joints, name == "pose", codec.map_wh, part.width) for name in part.judges})
 
 
 def length_joints(skeleton: Skeleton, part: AdversarialPart) -> tuple[int, int]:

@@ -34,6 +34,13 @@ class Ema(WeightAveraging):
 
         super().__init__(use_buffers=True, multi_avg_fn=average)
 
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # A network that rests while its discriminators learn would pull its average to its last weights.
+        if not getattr(pl_module, "resting", False):
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
 
 class Progress(RichProgressBar):
     """Lightning's bar without the logger's version number."""
@@ -62,11 +69,12 @@ class KeepBest(Callback):
 
     What is written are the averaged weights, the ones that were measured. With progressive sizes only figures at the
     final size compete: weights of smaller crops are useless at another size than theirs. With ``every`` each validated
-    epoch's weights stay, as ``epochs/epoch-0004.safetensors``.
+    epoch's weights stay, as ``epochs/epoch-0004.safetensors``. Epochs before ``first`` do not compete: those of an
+    adversarial training's other stages.
     """
 
-    def __init__(self, folder: Path, card: Card, every: bool = False) -> None:
-        self._folder, self._card, self._every = folder, card, every
+    def __init__(self, folder: Path, card: Card, every: bool = False, first: int = 0) -> None:
+        self._folder, self._card, self._every, self._first = folder, card, every, first
         self.best = -1.0
         self.measured_epoch = -1
 
@@ -86,7 +94,8 @@ class KeepBest(Callback):
         self.measured_epoch = trainer.current_epoch
         if self._every:
             save_checkpoint(self._folder / "epochs" / f"epoch-{trainer.current_epoch:04d}.safetensors", state, card)
-        if self._at_final_size(trainer) and value > self.best:
+        competes = trainer.current_epoch >= self._first and self._at_final_size(trainer)
+        if competes and value > self.best:
             self.best = value
             save_checkpoint(self._folder / "best.safetensors", state, card)
 

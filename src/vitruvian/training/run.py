@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from ..codecs import Codec, codec_from_dict
+from ..codecs import Codec, HeatmapCodec, codec_from_dict
 from ..data import PoseDataset, SizeSchedule
 from ..data.select import select_people
 from ..errors import RecipeError, VitruvianError
@@ -35,7 +35,7 @@ from ..types import Record
 from ..weights.card import Card
 from ..weights.checkpoint import load_into, read_card, save_checkpoint
 from ..weights.zoo import find_weights
-from .adversarial import LitAdversarial, length_joints
+from .adversarial import LitAdversarial, build_judges, length_joints
 from .callbacks import AtomicCheckpoint, Ema, KeepBest, Progress, SetEpoch
 from .memory import keep_memory
 from .module import LitPose
@@ -192,16 +192,28 @@ def check(recipe: Recipe) -> None:
             raise RecipeError(
                 f"input sizes must be multiples of 32 (the networks' coarsest stride), got {width}x{height}"
             )
+    try:
+        with torch.device("meta"):
+            build_model(recipe.model.name, len(get_skeleton(recipe.skeleton)), codec, **recipe.model.options)
+    except VitruvianError as error:
+        raise RecipeError(f"model: {error}") from error
+    if recipe.loss.name == "heatmap_focal" and recipe.model.options.get("head") != "sigmoid":
+        raise RecipeError("loss 'heatmap_focal' needs maps between 0 and 1: an hourglass with head: sigmoid")
 
 
 def _check_adversarial(recipe: Recipe, codec: Codec) -> None:
     assert recipe.adversarial is not None
-    if codec.kind != "heatmap":
-        raise RecipeError(f"adversarial training needs a heatmap codec, got '{codec.kind}'")
+    if not isinstance(codec, HeatmapCodec) or codec.activation != "linear":
+        raise RecipeError(f"adversarial training needs a heatmap codec of linear maps, got {codec}")
     if recipe.input.progressive:
         raise RecipeError("input.progressive: discriminators are made for one size of maps")
     if recipe.adversarial.mode != "began" and "pose" in recipe.adversarial.judges:
         length_joints(get_skeleton(recipe.skeleton), recipe.adversarial)
+    with torch.device("meta"):  # shapes without memory
+        try:
+            build_judges(recipe.adversarial, len(get_skeleton(recipe.skeleton)), codec)
+        except VitruvianError as error:
+            raise RecipeError(f"adversarial: {error}") from error
 
 
 def card_of(recipe: Recipe, dataset: PoseDataset, provenance: dict[str, Any]) -> Card:
@@ -326,7 +338,9 @@ def _trainer(recipe: Recipe, folder: Path, card: Card, log_every: int) -> tuple[
     callbacks: list[Callback] = [SetEpoch()]
     if recipe.optim.ema is not None:
         callbacks.append(Ema(recipe.optim.ema))
-    keeper = KeepBest(folder, card, every=recipe.keep_epochs)
+    stages = recipe.adversarial.stages if recipe.adversarial is not None else None
+    first = 0 if stages is None else stages.generator + stages.discriminator
+    keeper = KeepBest(folder, card, every=recipe.keep_epochs, first=first)
     if recipe.pictures:
         callbacks.append(Pictures(recipe.pictures, folder / "pictures", recipe.seed))
     callbacks += [keeper, AtomicCheckpoint(folder / "last.ckpt"), Progress(leave=True)]
