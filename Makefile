@@ -22,12 +22,14 @@ bench: $(FULL_ENV)/.ready  ## measure speed and size on this machine; results go
 # The light core only, and the one photo of scikit-image's wheel (without scikit-image's own needs).
 $(DEMO_ENV)/.ready: pyproject.toml
 	sh tools/make_venv.sh $(PYTHON) $(DEMO_ENV)
+	@echo "installing the light core, about 190 MB ..."
 	$(DEMO_ENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
 	$(DEMO_ENV)/bin/python -m pip install --quiet --no-deps scikit-image
 	touch $@
 
 $(FULL_ENV)/.ready: pyproject.toml constraints.txt
 	sh tools/make_venv.sh $(PYTHON) $(FULL_ENV)
+	@echo "installing everything, torch included: about 2 GB ..."
 	$(FULL_ENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 

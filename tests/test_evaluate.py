@@ -130,6 +130,29 @@ def test_detected_boxes(records):
         evaluate(oracle, records, ["oks_ap"], boxes={0: (found[0][0], np.ones(1))})
 
 
+def test_people_in_detected_boxes_are_selected(records, monkeypatch):
+    """The truth's boxes give as many people as there are; a detector's may hold one person twice."""
+    from vitruvian import evaluate as function
+    from vitruvian.metrics import METRICS
+    from vitruvian.predict import Selection
+
+    seen: list[list[Poses]] = []
+    result = MetricResult("x", 1.0, ())
+    monkeypatch.setitem(METRICS, "oks_ap", lambda truth, predictions: seen.append(list(predictions)) or result)
+    person = records[4].persons[0]
+    box = truth_box(person)
+    boxes = {4: (np.stack([box, box]), np.array([0.5, 0.75]))}
+    for select, expected in ((Selection(), [0.75]), (None, [0.5, 0.75])):
+        function(Oracle(records), records, ["oks_ap"], boxes=boxes, select=select)
+        found = seen.pop()[4]
+        np.testing.assert_allclose(found.box_scores, expected)
+        assert found.rescore_above == (None if select is None else 0.2)
+    function(Oracle(records), records, ["oks_ap"])
+    truth = seen.pop()
+    assert sum(map(len, truth)) == 5
+    assert all(poses.rescore_above is None for poses in truth)
+
+
 def test_pictures_that_are_painted_on_demand(records):
     picture = np.zeros((4, 4, 3), np.uint8)
     painted = [replace(r, image_path=None, extra={"pixels": lambda: picture}) for r in records]

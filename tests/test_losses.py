@@ -14,11 +14,14 @@ from vitruvian.codecs import HeatmapCodec, SimccCodec
 from vitruvian.errors import ShapeError
 from vitruvian.losses import (
     LOSSES,
+    grid_cross_entropy,
     heatmap_cross_entropy,
     heatmap_euclidean,
     heatmap_focal,
     heatmap_mse,
     heatmap_weighted_mse,
+    pose_mpjpe,
+    pose_squared,
     simcc_cross_entropy,
 )
 from vitruvian.types import Targets
@@ -48,11 +51,11 @@ def _case(name: str, rng: np.random.Generator, batch: int = 3, joints: int = 5):
 
 
 def test_the_table_names_its_functions() -> None:
-    assert set(LOSSES) == set(_CODECS)
+    assert set(LOSSES) == {*_CODECS, "pixels"}  # that one is of pictures: tests/test_pixel_losses.py
     assert all(loss.__name__ == name for name, loss in LOSSES.items())
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", sorted(_CODECS))
 def test_unlabelled_joints_count_for_nothing(name: str, rng: np.random.Generator) -> None:
     arrays, targets = _case(name, rng)
     loss = LOSSES[name](arrays, targets)
@@ -68,7 +71,7 @@ def test_unlabelled_joints_count_for_nothing(name: str, rng: np.random.Generator
     assert LOSSES[name](arrays, targets).item() == pytest.approx(loss.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", sorted(_CODECS))
 def test_a_batch_without_labels_is_zero_with_no_gradient(name: str, rng: np.random.Generator) -> None:
     arrays, targets = _case(name, rng)
     nothing = Targets({k: torch.zeros_like(v) for k, v in targets.arrays.items()}, torch.zeros_like(targets.weights))
@@ -78,7 +81,7 @@ def test_a_batch_without_labels_is_zero_with_no_gradient(name: str, rng: np.rand
     assert all((array.grad == 0).all() for array in arrays.values())
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"heatmap_euclidean"}))  # one norm, not a mean
+@pytest.mark.parametrize("name", sorted(_CODECS.keys() - {"heatmap_euclidean"}))  # one norm, not a mean
 def test_the_mean_is_over_labelled_joints(name: str, rng: np.random.Generator) -> None:
     """Not over the batch: a sample with few labels is not outvoted by its own blanks."""
     arrays, targets = _case(name, rng)
@@ -265,7 +268,7 @@ def test_simcc_adds_its_axes(rng: np.random.Generator) -> None:
     assert simcc_cross_entropy(arrays, targets).item() == pytest.approx(total / targets.weights.sum().item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", sorted(_CODECS))
 def test_bfloat16_outputs_are_summed_in_float32(name: str, rng: np.random.Generator) -> None:
     arrays, targets = _case(name, rng)
     coarse = {k: v.detach().bfloat16() for k, v in arrays.items()}
@@ -275,9 +278,54 @@ def test_bfloat16_outputs_are_summed_in_float32(name: str, rng: np.random.Genera
     assert loss.item() == LOSSES[name](same, targets).item()
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", sorted(_CODECS))
 def test_arrays_and_targets_of_another_shape_are_refused(name: str, rng: np.random.Generator) -> None:
     """One joint of outputs would otherwise be stretched over all joints of the targets."""
     arrays, targets = _case(name, rng)
     with pytest.raises(ShapeError, match="network gives"):
         LOSSES[name]({k: v[:, :1] for k, v in arrays.items()}, targets)
+
+
+def test_grid_cross_entropy_by_hand() -> None:
+    """A network that knows nothing is at 1700 log 2; one that is sure and right at 0, sure and wrong at its logit."""
+    truth, weights = torch.zeros(2, 17, 10, 10), torch.ones(2, 17)
+    truth[:, :, 3, 4] = 1
+    assert grid_cross_entropy(torch.zeros_like(truth), truth, weights).item() == pytest.approx(1700 * math.log(2))
+    right = torch.where(truth > 0, 30.0, -30.0)
+    assert grid_cross_entropy(right, truth, weights).item() == pytest.approx(0, abs=1e-6)
+    wrong = right.clone()
+    wrong[1, 2, 0, 0] = 30
+    assert grid_cross_entropy(wrong, truth, weights).item() == pytest.approx(30 / 2)  # the mean of two poses
+    weights[1, 2] = 0
+    assert grid_cross_entropy(wrong, truth, weights).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_pose_losses_by_hand() -> None:
+    truth = torch.tensor([[[0.0, 0, 0], [10, 20, 30], [float("nan")] * 3], [[1, 1, 1], [2, 2, 2], [3, 3, 3]]])
+    found = torch.tensor([[[3.0, 4, 0], [10, 20, 30], [7, 7, 7]], [[1, 1, 13], [2, 2, 2], [5, 4, 5]]])
+    found.requires_grad_()
+    weights = torch.tensor([[1.0, 1, 0], [1, 1, 1]])
+    mean, square = pose_mpjpe(found, truth, weights), pose_squared(found, truth, weights)
+    assert mean.item() == pytest.approx((5 + 0 + 12 + 0 + 3) / 5)
+    assert square.item() == pytest.approx((25 + 144 + 9) / 2)
+    (gradient,) = torch.autograd.grad(mean, found)
+    expected = torch.zeros_like(found)
+    expected[0, 0] = torch.tensor([3 / 5, 4 / 5, 0]) / 5  # unit vectors over the number of joints
+    expected[1, 0] = torch.tensor([0, 0, 1.0]) / 5
+    expected[1, 2] = torch.tensor([2 / 3, 1 / 3, 2 / 3]) / 5
+    torch.testing.assert_close(gradient, expected)
+    (gradient,) = torch.autograd.grad(square, found)
+    torch.testing.assert_close(gradient[1, 2], torch.tensor([2.0, 1, 2]))
+    assert (gradient[0, 2] == 0).all()
+
+
+@pytest.mark.parametrize("loss", [grid_cross_entropy, pose_mpjpe, pose_squared])
+def test_losses_of_3d_poses_without_labels_or_with_other_shapes(loss) -> None:
+    shape = (2, 4, 3) if loss is not grid_cross_entropy else (2, 4, 5, 5)
+    found = torch.randn(shape, requires_grad=True)
+    value = loss(found, torch.zeros(shape), torch.zeros(2, 4))
+    value.backward()
+    assert value.item() == 0
+    assert (found.grad == 0).all()  # type: ignore[union-attr]
+    with pytest.raises(ShapeError, match="the network gives"):
+        loss(found, torch.zeros(1, *shape[1:]), torch.ones(2, 4))

@@ -12,6 +12,8 @@ import pytest
 
 import vitruvian
 
+SELECTION = "Selection(rescore_above=0.2, same_person=0.9, all_joints=True)"
+
 # Changing a line here changes what users' programs call: say so in CHANGELOG.md.
 SIGNATURES = {
     "draw": "(image: 'Any', poses: 'Poses', *, style: 'str' = 'skeleton', threshold: 'float' = 0.3, "
@@ -20,7 +22,8 @@ SIGNATURES = {
     "evaluate": "(model: 'Predictor | str | os.PathLike', records: 'Sequence[Record]', "
     "metrics: 'Sequence[str]' = ('pck',), flip: 'bool | str' = False, batch: 'int' = 16, "
     "boxes: 'str | Mapping[Any, tuple[np.ndarray, np.ndarray]] | None' = None, "
-    "progress: 'Callable[[int, int], None] | None' = None) -> 'dict[str, MetricResult]'",
+    "progress: 'Callable[[int, int], None] | None' = None, "
+    f"select: 'Selection | None' = {SELECTION}) -> 'dict[str, MetricResult]'",
     "get_skeleton": "(name: 'str') -> 'Skeleton'",
     "load": "(name: 'str | os.PathLike' = 'default', backend: 'str | None' = None, threads: 'int | None' = None) "
     "-> 'Predictor'",
@@ -30,17 +33,18 @@ SIGNATURES = {
     "write": "(name: 'str', records: 'Iterable[Record]', path: 'str | os.PathLike', **options: 'Any') -> 'Path'",
 }
 MEMBERS = {
-    "Poses": "box_scores boxes boxes_from ids keypoints masks path person_scores scores select size_wh skeleton "
-    "to_coco to_dataframe to_rows to_skeleton",
+    "Poses": "box_scores boxes boxes_from ids keypoints masks path person_scores rescore_above scores select size_wh "
+    "skeleton to_coco to_dataframe to_rows to_skeleton",
     "Predictor": "backend card close description predict run_crops skeleton stream",
     "Skeleton": "edges flip from_dict index joints name names sigmas source_of take to_dict",
     "VitruvianError": "",
 }
 METHODS = {
-    "predict": "(self, source: 'Any', boxes: 'Any' = None, flip: 'bool | str' = False, batch: 'int' = 8) "
-    "-> 'Poses | list[Poses]'",
+    "predict": "(self, source: 'Any', boxes: 'Any' = None, flip: 'bool | str' = False, batch: 'int' = 8, "
+    f"select: 'Selection | None' = {SELECTION}) -> 'Poses | list[Poses]'",
     "stream": "(self, sources: 'Iterable[Any]', boxes: 'Iterable[Any] | None' = None, flip: 'bool | str' = False, "
-    "batch: 'int' = 8, prefetch: 'int' = 8, keep_images: 'bool' = False) -> 'Iterator[Result]'",
+    "batch: 'int' = 8, prefetch: 'int' = 8, keep_images: 'bool' = False, "
+    f"select: 'Selection | None' = {SELECTION}) -> 'Iterator[Result]'",
 }
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from .formats.coco import detections_of
 from .formats.writing import write_text
 from .geometry import boxes as box_tools
 from .metrics import METRICS, MetricResult
-from .predict import Predictor, load
+from .predict import Predictor, Selection, load
 from .provenance import provenance
 from .types import Person, Poses, Record
 
@@ -38,6 +38,7 @@ def evaluate(
     batch: int = 16,
     boxes: str | Mapping[Any, tuple[np.ndarray, np.ndarray]] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    select: Selection | None = Selection(),
 ) -> dict[str, MetricResult]:
     """Measure a model on annotated images.
 
@@ -51,6 +52,8 @@ def evaluate(
         all persons with a labelled joint; or a detector's, ``{image_id: (boxes (N, 4) xyxy, scores (N,))}`` as
         `formats.coco.read_detections` gives them, for ``"oks_ap"`` alone.
     progress : called with (images done, images in all).
+    select : what is done with people found in a detector's boxes, as in `Predictor.predict`; None: as many people as
+        boxes, with the mean of all their joints. Of no effect on the truth's boxes.
 
     Returns
     -------
@@ -80,10 +83,10 @@ def evaluate(
     if not whole:
         raise VitruvianError(f"nothing to evaluate: no person with a labelled joint in {len(records)} images")
     if isinstance(model, Predictor):
-        found = _predict_all(model, whole, given, flip, batch, progress)
+        found = _predict_all(model, whole, given, flip, batch, progress, select)
     else:
         with load(model) as predictor:
-            found = _predict_all(predictor, whole, given, flip, batch, progress)
+            found = _predict_all(predictor, whole, given, flip, batch, progress, select)
     aligned = [replace(record, persons=tuple(filter(counts, record.persons))) for record in whole]
     return {name: METRICS[name](whole if name in PAIRS_ITSELF else aligned, found) for name in metrics}
 
@@ -101,9 +104,19 @@ def truth_box(person: Person) -> np.ndarray:
 
 
 def to_report(
-    results: Mapping[str, MetricResult], predictor: Predictor, *, split: str, boxes: str, flip: bool | str, images: int
+    results: Mapping[str, MetricResult],
+    predictor: Predictor,
+    *,
+    split: str,
+    boxes: str,
+    flip: bool | str,
+    images: int,
+    select: Selection | None = None,
 ) -> dict[str, Any]:
-    """The results with what they depend on (model, split, boxes, flip, commit, versions), as plain data for JSON."""
+    """The results with what they depend on (model, split, boxes, flip, commit, versions), as plain data for JSON.
+
+    ``select`` is what was done with people in a detector's boxes, None for the truth's.
+    """
     return {
         "model": predictor.card.name,
         "runtime": predictor.description,
@@ -111,6 +124,7 @@ def to_report(
         "images": images,
         "boxes": boxes,
         "flip": flip,
+        **({} if select is None else {"select": asdict(select)}),
         **provenance(),
         "metrics": {name: result.to_dict() for name, result in results.items()},
     }
@@ -231,6 +245,7 @@ def _predict_all(
     flip: bool | str,
     batch: int,
     progress: Callable[[int, int], None] | None,
+    select: Selection | None,
 ) -> list[Poses]:
     found: list[Poses] = []
     images = (r.extra["pixels"]() if "pixels" in r.extra else r.image_path for r in records)  # see `data.dataset.photo`
@@ -239,7 +254,8 @@ def _predict_all(
         if result.error is not None:
             raise result.error
         assert result.poses is not None
-        found.append(result.poses if scores is None else replace(result.poses, box_scores=scores))
+        poses = result.poses if scores is None else replace(result.poses, box_scores=scores)
+        found.append(poses if scores is None or select is None else select(poses))
         if progress is not None:
             progress(len(found), len(records))
     return found

@@ -1,5 +1,10 @@
 """Losses between a network's arrays and a codec's targets; joints of weight 0 never count.
 
+`pixels` and its parts are of whole pictures instead: there a joint without a label is background.
+
+The last three, of 3D poses and the grid task that prepares for them, take plain tensors and are not in `LOSSES`: their
+targets are no codec's of the table.
+
 Adding a loss: write the function, add it to `LOSSES`, and give it a closed-form test.
 Needs torch.
 """
@@ -90,14 +95,88 @@ def simcc_cross_entropy(arrays: Arrays, targets: Targets) -> Tensor:
     return _joint_mean(per_joint, targets.weights)  # type: ignore[arg-type]
 
 
+def grid_cross_entropy(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
+    """Binary cross-entropy of system 4's grid task, summed over joints and cells; the mean over the batch.
+
+    (B, K, rows, columns) logits and 0/1 targets, (B, K) weights. A sum, as in the system: with 17 joints and 100 cells
+    one that knows nothing starts at 1700 log 2.
+    """
+    _same("grid", logits, truth)
+    each = F.binary_cross_entropy_with_logits(logits.float(), truth, reduction="none").sum(dim=(-2, -1))
+    return (each * weights).sum() / max(len(logits), 1)
+
+
+def pose_mpjpe(found_mm: Tensor, truth_mm: Tensor, weights: Tensor) -> Tensor:
+    """Mean distance in mm over labelled joints, of (B, K, 3) positions; (B, K) weights.
+
+    What is not labelled may be NaN. Where a joint is met exactly the gradient is 0.
+    """
+    return _joint_mean(torch.linalg.vector_norm(_offsets(found_mm, truth_mm, weights), dim=-1), weights)
+
+
+def pose_squared(found_mm: Tensor, truth_mm: Tensor, weights: Tensor) -> Tensor:
+    """Squared error summed over joints and axes, the mean over the batch; the rest as in `pose_mpjpe`."""
+    squares = (_offsets(found_mm, truth_mm, weights) ** 2).sum(-1)
+    return (squares * weights).sum() / max(len(squares), 1)
+
+
+def _offsets(found_mm: Tensor, truth_mm: Tensor, weights: Tensor) -> Tensor:
+    """Found minus true, 0 where not labelled: by selection, since NaN times a weight of 0 would stay NaN."""
+    _same("pose_mm", found_mm, truth_mm)
+    zero = torch.zeros((), device=found_mm.device)
+    return torch.where(weights[..., None] > 0, found_mm.float() - truth_mm, zero)
+
+
+def pixels(arrays: Arrays, targets: Targets, mask: float = 1.0, heat: float = 1.0, classes: float = 1.0) -> Tensor:
+    """`pixels_dice`, `pixels_mse` and `pixels_cross_entropy` of the heads that the network has, weighed and added.
+
+    All weights are 1 in system 0, where the squared error, of maps up to 100, outweighs the others. A head of weight 0
+    gets no gradient, and may lack a target.
+    """
+    parts = {"mask": (mask, pixels_dice), "heat": (heat, pixels_mse), "classes": (classes, pixels_cross_entropy)}
+    found = [weight * loss(arrays, targets) for name, (weight, loss) in parts.items() if name in arrays and weight]
+    if not found:
+        raise ShapeError(f"none of {list(parts)} is both among the network's arrays {sorted(arrays)} and of weight > 0")
+    return torch.stack(found).sum()
+
+
+def pixels_dice(arrays: Arrays, targets: Targets, eps: float = 1e-6) -> Tensor:
+    """Mean over images of 1 - (2 sum(t p) + eps) / (sum(t) + sum(p) + eps), p being the softmax's person channel.
+
+    Source: Milletari et al., 3DV 2016, without the squares, and of the foreground alone, as in system 0.
+    """
+    found, truth = _pair(arrays, targets, "mask")
+    person, truth = found.float().softmax(1)[:, 1].flatten(1), truth[:, 1].flatten(1)
+    common, both = (person * truth).sum(1), person.sum(1) + truth.sum(1)
+    return (1 - (2 * common + eps) / (both + eps)).mean()
+
+
+def pixels_mse(arrays: Arrays, targets: Targets) -> Tensor:
+    """Mean squared error over the pixels of ``"heat"``."""
+    found, truth = _pair(arrays, targets, "heat")
+    return ((found.float() - truth) ** 2).mean()
+
+
+def pixels_cross_entropy(arrays: Arrays, targets: Targets) -> Tensor:
+    """Mean over pixels of the cross-entropy of their ``"classes"``; what a pixel's target lacks to 1 costs nothing."""
+    found, truth = _pair(arrays, targets, "classes")
+    return -(truth * F.log_softmax(found.float(), dim=1)).sum(1).mean()
+
+
 def _pair(arrays: Arrays, targets: Targets, name: str) -> tuple[Tensor, Tensor]:
     """What was found and what is true; torch would stretch one to the other where a size is 1."""
+    if name not in targets.arrays:
+        raise ShapeError(f"the targets have no '{name}', only {sorted(targets.arrays)}; a mask comes by codec.add_mask")
     found, truth = arrays[name], targets.arrays[name]
+    _same(name, found, truth)
+    return found, truth
+
+
+def _same(name: str, found: Tensor, truth: Tensor) -> None:
     if found.shape != truth.shape:
         raise ShapeError(
             f"'{name}': the network gives {tuple(found.shape)}, the codec's targets are {tuple(truth.shape)}"
         )
-    return found, truth
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -116,5 +195,6 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "heatmap_focal": heatmap_focal,
     "heatmap_mse": heatmap_mse,
     "heatmap_weighted_mse": heatmap_weighted_mse,
+    "pixels": pixels,
     "simcc_cross_entropy": simcc_cross_entropy,
 }

@@ -145,6 +145,7 @@ class Poses:
     masks : (N, H, W) bool, or None.
     boxes_from : where the boxes came from: ``"given"``, ``"detector"``, or ``"whole image"`` (nothing was detected:
         the image was treated as one person).
+    rescore_above : joints count in `person_scores` where they score more than this; None: all of them do.
     """
 
     keypoints: np.ndarray
@@ -157,6 +158,7 @@ class Poses:
     ids: np.ndarray | None = None
     masks: np.ndarray | None = None
     boxes_from: str = "given"
+    rescore_above: float | None = None
 
     def __post_init__(self) -> None:
         keypoints = np.asarray(self.keypoints, dtype=np.float32)
@@ -188,10 +190,14 @@ class Poses:
 
     @property
     def person_scores(self) -> np.ndarray:
-        """(N,) one score a person: the box's score times the mean score of its joints."""
+        """(N,) one score a person: the box's score times the mean score of its joints, or of those that count."""
         if len(self) == 0:
             return np.zeros(0, np.float32)
-        return self.box_scores * self.scores.mean(axis=1)  # type: ignore[operator]
+        if self.rescore_above is None:
+            return self.box_scores * self.scores.mean(axis=1)  # type: ignore[operator]
+        counted = self.scores > self.rescore_above
+        total = np.where(counted, self.scores, np.float32(0)).sum(axis=1)
+        return self.box_scores * total / np.maximum(counted.sum(axis=1), 1).astype(np.float32)  # type: ignore[operator]
 
     def select(self, index: Any) -> Poses:
         """The people picked by a numpy index or mask (or the one picked by a number), as another `Poses`."""

@@ -113,7 +113,7 @@ def test_boxes(predict, photos, tmp_path):
         (2, (500, 0, 64, 64), 0.25),  # outside
         (2, (5, 5, 0, 9), 0.25),  # no area
     )
-    done = predict(photos, "--boxes", file, "--out", tmp_path / "out")
+    done = predict(photos, "--boxes", file, "--out", tmp_path / "out", "--no-select")
     assert done.exit_code == 0
     assert f"3 boxes from {file}" in done.output
     assert "1 image not mentioned there" in done.output
@@ -124,6 +124,22 @@ def test_boxes(predict, photos, tmp_path):
     np.testing.assert_allclose(entries[1]["bbox"], [30, 5, 30, 60])
     ratio = [e["score"] / np.mean(e["keypoints"][2::3]) for e in entries]
     np.testing.assert_allclose(ratio, [0.75, 0.5, 0.25], rtol=0.02)
+
+
+def test_people_found_twice_are_dropped(predict, photos, tmp_path):
+    """Two boxes that are the same give the same pose; the surest is kept, scored by its joints above 0.2."""
+    box = (10, 5, 40, 60)
+    file = _detections(tmp_path / "d.json", ("1", box, 0.5), ("1", box, 0.75))
+    for options, boxes in (((), [0.75]), (("--no-select",), [0.5, 0.75])):
+        done = predict(photos / "1.png", "--boxes", file, "--out", tmp_path / "out", *options)
+        assert done.exit_code == 0
+        entries = json.loads((tmp_path / "out" / "keypoints.json").read_text())
+        assert len(entries) == len(boxes)
+        for entry, score in zip(entries, boxes, strict=True):
+            joints = np.array(entry["keypoints"][2::3])
+            counted = joints if options else joints[joints > 0.2]
+            mean = counted.mean() if counted.size else 0.0
+            assert entry["score"] == pytest.approx(score * mean, abs=2e-4)
 
 
 def test_boxes_of_other_images(predict, photos, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import vitruvian.codecs
-from vitruvian.codecs import CODECS, HeatmapCodec, SimccCodec, codec_from_dict, codec_to_dict
+from vitruvian.codecs import CODECS, HeatmapCodec, PixelsCodec, SimccCodec, codec_from_dict, codec_to_dict
 from vitruvian.errors import ShapeError, WeightsError
 from vitruvian.skeletons import VITRUVIAN19
 from vitruvian.types import Outputs
@@ -28,6 +28,10 @@ _VARIANTS: dict[str, Any] = {
     "heatmap softmax": HeatmapCodec(activation="softmax"),
     "heatmap softmax quarter": HeatmapCodec(activation="softmax", refine="quarter"),
     "heatmap softmax wide": HeatmapCodec(size_wh=(128, 128), stride=2, activation="softmax", sigma=25.0),
+    "pixels values": PixelsCodec(classes="values"),
+    "pixels shares": PixelsCodec(classes="shares", heads=("classes", "heat"), sigma=2.0, refine="argmax"),
+    "pixels each heat": PixelsCodec(heads=("heat",), heat="each", sigma=2.0),
+    "pixels stride 4": PixelsCodec(size_wh=(256, 384), stride=4),
     "simcc argmax": SimccCodec(refine="argmax"),
     "simcc whole pixels": SimccCodec(split=1.0, sigma=4.0),
     "simcc thirds": SimccCodec(size_wh=(75, 101), split=3.0, sigma=2.0),
@@ -38,7 +42,7 @@ _VARIANTS: dict[str, Any] = {
 def test_the_table_is_the_folder() -> None:
     folder = Path(vitruvian.codecs.__file__).parent
     modules = {p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")}  # _upsampled serves heatmaps
-    assert modules == set(CODECS)
+    assert modules - {"grid"} == set(CODECS)  # a task to learn features from; it decodes to no more than a window
     assert all(build.kind == kind for kind, build in CODECS.items())
     assert {codec.kind for codec in _VARIANTS.values()} == set(CODECS)
 
@@ -50,13 +54,15 @@ def codec(request: pytest.FixtureRequest) -> Any:
 
 def _step(codec: Any) -> float:
     """Input pixels between two cells of the representation."""
-    return codec.stride if codec.kind == "heatmap" else 1 / codec.split
+    return 1 / codec.split if codec.kind == "simcc" else codec.stride
 
 
 def _perfect(codec: Any, arrays: dict[str, np.ndarray]) -> Outputs:
     """What a network would say that has learned its targets exactly."""
     if codec.kind == "heatmap" and codec.activation == "linear":
         return Outputs(dict(arrays))
+    if codec.kind == "pixels" and "heat" in arrays:
+        return Outputs({k: v if k == "heat" else np.log(np.maximum(v, 1e-37)) for k, v in arrays.items()})
     return Outputs({k: np.log(np.maximum(v, 1e-37)).astype(np.float32) for k, v in arrays.items()})
 
 
@@ -69,10 +75,25 @@ def _tolerance(codec: Any) -> float:
 
 def _joints(codec: Any, rng: np.random.Generator, count: int = 8, multiple: float | None = None) -> np.ndarray:
     """(B, 19, 2) float32 sub-pixel positions in the interior: beyond the reach of a smoothing from the border."""
+    if codec.kind == "pixels":
+        return _joints_apart(codec, rng, count, multiple)
     blur = getattr(codec, "blur", 0.0)
     margin = 1.6 * _step(codec) + ((3 * blur + 2) * codec.stride if blur else 0)
     low, high = margin, np.array(codec.size_wh) - 1 - margin
     points = rng.uniform(low, high, (count, len(VITRUVIAN19), 2))
+    if multiple is not None:
+        points = np.round(points / multiple) * multiple
+    return points.astype(np.float32)
+
+
+def _joints_apart(codec: Any, rng: np.random.Generator, count: int, multiple: float | None) -> np.ndarray:
+    """As `_joints`, each in a cell of its own of a 4 x 5 grid: a pixel has one label, so near joints would compete."""
+    cell = np.array(codec.size_wh) / (4, 5)
+    cells = np.stack([rng.permutation(20)[: len(VITRUVIAN19)] for _ in range(count)])
+    corner = np.stack([cells % 4, cells // 4], axis=-1) * cell
+    points = corner + rng.uniform(
+        4 * codec.sigma * codec.stride, cell - 4 * codec.sigma * codec.stride, (*cells.shape, 2)
+    )
     if multiple is not None:
         points = np.round(points / multiple) * multiple
     return points.astype(np.float32)
@@ -160,6 +181,8 @@ def test_flipping_twice_changes_nothing(codec: Any, rng: np.random.Generator) ->
 
 
 def test_joints_outside_or_unlabelled_have_no_weight(codec: Any) -> None:
+    if codec.kind == "pixels":
+        pytest.skip("joints in one pixel compete for it; see tests/codecs/test_pixels.py")
     width, height = codec.size_wh
     cases = [
         ((5.0, 5.0), 2, 1), ((5.0, 5.0), 1, 1), ((5.0, 5.0), 0, 0), ((np.nan, np.nan), 0, 0), ((np.nan, np.nan), 2, 0),
@@ -186,6 +209,8 @@ def test_joints_at_the_border_decode_to_the_border(codec: Any) -> None:
         np.array([-0.4, 0, 0.7, width / 2, width - 1.3, width - 0.6]),
         np.array([-0.4, 0, 3, height - 2, height - 0.6]),
     )
+    if codec.kind == "pixels":
+        pytest.skip("joints in one corner compete for its pixels; see tests/codecs/test_pixels.py")
     points = np.stack(np.meshgrid(x, y), axis=-1).reshape(1, -1, 2).astype(np.float32)
     found, scores = codec.decode(_perfect(codec, codec.encode(points, _visible(points)).arrays))
     slack = 3 * codec.blur * codec.stride if codec.kind == "heatmap" else 0  # smoothing reaches over the border
@@ -211,7 +236,9 @@ def test_torch_makes_the_same_targets(codec: Any, rng: np.random.Generator) -> N
     assert list(tensors.arrays) == list(numpy.arrays)
     for name, array in numpy.arrays.items():
         assert tensors.arrays[name].dtype == torch.float32
-        np.testing.assert_allclose(tensors.arrays[name].numpy(), array, rtol=1e-4, atol=1e-7)
+        # What is left to 1 of a share near 1 has lost digits.
+        atol = 1e-6 if codec.kind == "pixels" else 1e-7
+        np.testing.assert_allclose(tensors.arrays[name].numpy(), array, rtol=1e-4, atol=atol)
 
 
 def test_torch_outputs_decode_alike(codec: Any, rng: np.random.Generator) -> None:
@@ -260,7 +287,7 @@ def test_record_survives_json(codec: Any) -> None:
 
 def test_records_that_do_not_fit_are_refused(codec: Any) -> None:
     record = codec_to_dict(codec)
-    with pytest.raises(WeightsError, match=r"unknown codec kind 'smell'; known: heatmap, simcc"):
+    with pytest.raises(WeightsError, match=r"unknown codec kind 'smell'; known: heatmap, pixels, simcc"):
         codec_from_dict({**record, "kind": "smell"})
     with pytest.raises(WeightsError, match="colour"):
         codec_from_dict({**record, "colour": "red"})

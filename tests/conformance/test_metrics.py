@@ -16,7 +16,7 @@ from vitruvian.metrics import METRICS, MetricResult
 from vitruvian.skeletons import COCO17, VITRUVIAN19
 from vitruvian.types import Person, Poses, Record
 
-BRICKS = {"people", "pck_variants", "result", "scales"}  # modules that serve the metrics and are none themselves
+BRICKS = {"people", "pck_variants", "pose3d", "result", "scales"}  # serve the metrics, or measure in 3D
 ERRORS = {"epe"}  # smaller is better
 MASKS = {name for name in METRICS if name.startswith("mask")}
 metrics = pytest.mark.parametrize("name", sorted(METRICS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import vitruvian.models
-from vitruvian.codecs import CODECS, HeatmapCodec, SimccCodec
+from vitruvian.codecs import CODECS, HeatmapCodec, PixelsCodec, SimccCodec
 from vitruvian.errors import ShapeError, VitruvianError
 from vitruvian.models import MODELS, build_model
 from vitruvian.models.layers import build_head
@@ -19,38 +20,51 @@ from vitruvian.models.layers import build_head
 # Parameters with 17 joints at 256x192 and Gaussian heatmaps. A SimpleBaseline's: the ResNet of torchvision without its
 # last layer (11,176,512; 21,284,672; 23,508,032; 42,500,160; 58,143,808), deconvolutions of 16 x 256 x (channels + 512)
 # without bias, their norms 3 x 512, and the 1x1 head 17 x 257. `test_compact_net_by_counting` derives CompactNet's;
-# the hourglass (two stacks) is compared with the published counts in tests/models/test_hourglass.py.
+# the hourglass (two stacks) is compared with the published counts in tests/models/test_hourglass.py, the U-Net (here up
+# to stride 4) in tests/models/test_unet.py.
 _PARAMETERS = {
+    "attention_resnet_18": 15_425_241,
+    "attention_resnet_34": 25_533_401,
+    "attention_resnet_50": 34_048_217,
+    "attention_resnet_101": 53_040_345,
+    "attention_resnet_152": 68_683_993,
     "compact": 3_741_572,
+    "harmonic": 13_122_801,
     "hourglass": 6_571_554,
     "simple_baseline_18": 15_376_721,
     "simple_baseline_34": 25_484_881,
     "simple_baseline_50": 33_999_697,
     "simple_baseline_101": 52_991_825,
     "simple_baseline_152": 68_635_473,
+    "unet": 30_318_673,
 }
 _RESNETS = {18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160, 152: 58_143_808}
 # Options that make each model quick to run; the two deepest ResNets are only counted.
 _SMALL: dict[str, dict[str, Any]] = {
+    "attention_resnet_18": {"width": 16},  # the backbones are SimpleBaseline's
     "compact": {"widths": (8, 12, 16, 20), "depths": (1, 2, 1), "neck": (12, 8)},
+    "harmonic": {"streams": ((2, 2), (3, 3), (4, 4))},
     "hourglass": {"width": 8},
     "simple_baseline_18": {"width": 16},
     "simple_baseline_34": {"width": 16},
     "simple_baseline_50": {"width": 16},
+    "unet": {"width": 4},
 }
 _JOINTS = 5
 _CASES = {
     "heatmap": HeatmapCodec(size_wh=(64, 96)),
     "heatmap softmax": HeatmapCodec(size_wh=(64, 96), activation="softmax"),
+    "pixels": PixelsCodec(size_wh=(64, 96), stride=4, heads=("mask", "heat", "classes")),
     "simcc": SimccCodec(size_wh=(64, 96)),
 }
 
 
 def test_the_table_is_the_folder() -> None:
-    """One family a file; ResNet is the backbone of SimpleBaseline, and discriminators judge what the others find."""
+    """One family a file; ResNet is the backbone of SimpleBaseline, discriminators judge what the others find, and the
+    network of the grid task gives no array of a codec in the table."""
     files = {p.stem for p in Path(vitruvian.models.__file__).parent.glob("*.py")}
-    files -= {"__init__", "resnet", "discriminators"}
-    assert {name.rstrip("0123456789").rstrip("_") for name in MODELS} == files
+    files -= {"__init__", "resnet", "discriminators", "grid_pose"}
+    assert {re.sub(r"(_resnet)?(_\d+)?$", "", name) for name in MODELS} == files
     assert set(MODELS) == set(_PARAMETERS)
     assert {codec.kind for codec in _CASES.values()} == set(CODECS)
 
@@ -62,8 +76,10 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=sorted(_CASES))
 def codec(request: pytest.FixtureRequest, name: str) -> Any:
-    if name == "hourglass" and request.param == "simcc":
-        pytest.skip("an hourglass gives heatmaps only, and says so (tests/models/test_hourglass.py)")
+    if name == "harmonic" and request.param == "simcc":
+        pytest.skip("a harmonic U-Net gives maps only, and says so (tests/models/test_harmonic.py)")
+    if name in ("attention_resnet_18", "hourglass") and request.param in ("pixels", "simcc"):
+        pytest.skip("these families give heatmaps only, and say so (tests/models/test_attention.py, test_hourglass.py)")
     return _CASES[request.param]
 
 
@@ -139,6 +155,13 @@ def test_parameter_counts(full: str) -> None:
 
 
 @pytest.mark.parametrize("depth", sorted(_RESNETS))
+def test_attention_by_counting(depth: int) -> None:
+    """SimpleBaseline, and a CRF for each of 3 levels and 17 joints: 3x3 unary with bias, an 11x11 kernel."""
+    crf = (9 * 256 + 1) + 11 * 11
+    assert _PARAMETERS[f"attention_resnet_{depth}"] == _PARAMETERS[f"simple_baseline_{depth}"] + (3 + 17) * crf
+
+
+@pytest.mark.parametrize("depth", sorted(_RESNETS))
 def test_simple_baselines_by_counting(depth: int) -> None:
     channels = 512 if depth < 50 else 2048
     deconvolutions = 16 * 256 * (channels + 256 + 256) + 3 * 2 * 256
@@ -182,7 +205,7 @@ def test_heatmap_heads_reach_finer_maps_by_shuffling(stride: int, factor: int, r
 @pytest.mark.parametrize(
     ("model", "options", "said"),
     [
-        ("hrnet", {}, "unknown model 'hrnet'; known: compact, hourglass, simple_baseline_101"),
+        ("hrnet", {}, "unknown model 'hrnet'; known: attention_resnet_101, attention_resnet_152"),
         ("compact", {"wdiths": (1, 2, 3, 4)}, "wdiths"),
         ("compact", {"widths": (8, 16, 16)}, "widths"),
         ("compact", {"depths": (1, 2)}, "depths"),

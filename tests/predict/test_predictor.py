@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vitruvian.codecs import SimccCodec
 from vitruvian.data.images import as_image, write_image
 from vitruvian.errors import ImageError, ShapeError, VitruvianError, WeightsError
 from vitruvian.predict import Predictor, load
@@ -83,10 +85,43 @@ def test_flipping_by_coordinates_averages_where_both_are_sure(predictor, finder,
         np.testing.assert_allclose(scores, [[0.8, first]], atol=1e-3)  # the plain picture's
 
 
+def test_the_shift_by_a_pixel(rng, predictor, finder):
+    """System 1's legacy against its loop; here, where centres are mapped exactly, it moves joints instead."""
+    crops = rng.integers(0, 256, (2, 128, 96, 3), dtype=np.uint8)
+    plain = finder.run(crops).arrays["heatmaps"]
+    other = finder.run(np.ascontiguousarray(crops[:, :, ::-1])).arrays["heatmaps"]
+    mean = np.empty_like(plain)
+    for joint, pair in enumerate((1, 0)):  # the hands change places
+        for u in range(24):
+            twin = other[:, pair, :, 23 - (u - 1)] if u > 0 else other[:, pair, :, 23]
+            mean[:, joint, :, u] = (plain[:, joint, :, u] + twin) / 2
+    expected = predictor.card.codec.decode(type(finder.run(crops))({"heatmaps": mean}))
+    for got, value in zip(predictor.run_crops(crops, flip="maps_shifted"), expected, strict=True):
+        np.testing.assert_allclose(got, value, atol=1e-6)
+
+
+def test_the_shift_is_none_of_ours(rng, predictor, person):
+    image, boxes, _ = person(rng, 2)
+    plain = predictor.predict(image, boxes)
+    step = predictor.predict(image, boxes, flip="maps_shifted").keypoints - plain.keypoints
+    per_pixel = [1 / predictor.card.preprocess.frame_to_input(box).matrix[0, 0] for box in boxes]
+    half_a_map_pixel = np.array(per_pixel)[:, None] * predictor.card.codec.stride / 2
+    np.testing.assert_allclose(step[..., 0], half_a_map_pixel * np.ones((1, 2)), rtol=0.1)
+    np.testing.assert_allclose(step[..., 1], 0, atol=0.05)
+
+
+def test_only_heatmaps_are_shifted(finder):
+    finder.card = replace(finder.card, codec=SimccCodec(size_wh=(96, 128)))
+    predictor = Predictor(finder)
+    with pytest.raises(VitruvianError, match="'simcc'; use 'maps'"):
+        predictor.predict([], flip="maps_shifted")
+    assert predictor.predict([], flip="maps") == []
+
+
 @pytest.mark.parametrize("flip", ["maybe", "", None, 1])
 def test_other_ways_of_flipping_are_refused_at_once(predictor, finder, flip):
     for start in (lambda: predictor.predict([], flip=flip), lambda: predictor.stream([], flip=flip)):
-        with pytest.raises(VitruvianError, match="'maps', 'coordinates'"):
+        with pytest.raises(VitruvianError, match="'maps', 'coordinates', 'maps_shifted'"):
             start()
     assert finder.batches == []
 

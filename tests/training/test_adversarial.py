@@ -18,7 +18,7 @@ from vitruvian.errors import RecipeError
 from vitruvian.training import Recipe, train
 from vitruvian.training.adversarial import LitAdversarial
 from vitruvian.training.callbacks import SetEpoch
-from vitruvian.weights.checkpoint import read_state
+from vitruvian.weights.checkpoint import read_card, read_state
 
 _STAGES = {"generator": 1, "discriminator": 1, "joint": 1}
 
@@ -52,7 +52,8 @@ def _weights(module: LitAdversarial) -> dict[str, np.ndarray]:
     [
         {"mode": "sane"},
         {"mode": "paper", "judges": ["pose"], "architecture": "fc"},
-        {"mode": "cooperative", "judges": ["confidence"], "length": "torso", "within": 0.2},
+        {"mode": "paper_abs", "judges": ["pose"]},
+        {"mode": "cooperative", "judges": ["confidence"], "map_error": 0.4},
         {"mode": "began", "began": {"gamma": 20.0, "lambda_k": 0.01, "lambda_g": 0.1}},
     ],
     ids=lambda part: part["mode"],
@@ -83,7 +84,7 @@ def test_each_stage_moves_its_own_part_and_nothing_else(part: dict, tmp_path: Pa
     assert ("k" in moved[2]) == (part["mode"] == "began")
 
 
-@pytest.mark.parametrize("stopped_at", [1, 2])
+@pytest.mark.parametrize("stopped_at", [0, 1, 2])
 def test_resuming_at_any_stage_equals_not_having_stopped(stopped_at: int, tmp_path: Path, monkeypatch: Any) -> None:
     part = {"mode": "began" if stopped_at == 2 else "sane", "stages": {"generator": 1, "discriminator": 1, "joint": 2}}
     changes = {"epochs": 4, "precision": "bf16", "optim": {"warmup_steps": 2, "ema": 0.9}}
@@ -100,7 +101,10 @@ def test_resuming_at_any_stage_equals_not_having_stopped(stopped_at: int, tmp_pa
         with pytest.raises(RuntimeError, match="power cut"):
             train(tiny(tmp_path / "parts", part, **changes))
     parts = train(tiny(tmp_path / "parts", part, **changes), resume=True)
-    states = [torch.load(folder / "last.ckpt", weights_only=True)["state_dict"] for folder in (whole, parts)]
+    kept = [torch.load(folder / "last.ckpt", weights_only=True) for folder in (whole, parts)]
+    assert repr(kept[0]["optimizer_states"]) == repr(kept[1]["optimizer_states"])
+    assert kept[0]["lr_schedulers"] == kept[1]["lr_schedulers"]
+    states = [checkpoint["state_dict"] for checkpoint in kept]
     assert states[0].keys() == states[1].keys()
     assert any(k.startswith("judges.") for k in states[0])
     for name, value in states[0].items():
@@ -147,6 +151,18 @@ def test_two_processes(tmp_path: Path) -> None:
         ({"adversarial": {"stages": _STAGES, "judges": []}}, "judges"),
         ({"adversarial": {"stages": _STAGES, "mode": "gan"}}, "mode"),
         ({"skeleton": "coco17"}, "lacks neck and head_top"),
+        ({"codec": {"kind": "heatmap", "activation": "softmax"}, "loss": {"name": "heatmap_cross_entropy"}}, "linear"),
+        ({"input": {"size_wh": [96, 96]}}, "multiples of 16"),
+        (
+            {
+                "model": {"name": "hourglass", "options": {"residual": "pre"}},
+                "input": {"size_wh": [96, 96]},
+                "adversarial": None,
+            },
+            "of 64",
+        ),
+        ({"adversarial": {"stages": _STAGES, "mode": "began", "alpha": 0.5}}, "alpha would change nothing"),
+        ({"adversarial": {"stages": _STAGES, "judges": ["confidence"], "within": 0.1}}, "within would change nothing"),
         ({"input": {"size_wh": [64, 64], "progressive": [[1, 32, 32]]}}, "progressive"),
         (
             {"codec": {"kind": "simcc"}, "loss": {"name": "simcc_cross_entropy"}, "model": {"name": "compact"}},
@@ -157,3 +173,77 @@ def test_two_processes(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_refused(changes: dict, said: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=said):
         train(tiny(tmp_path, **changes))
+
+
+def test_fp16_gradients_are_clipped_at_their_true_size(tmp_path: Path, monkeypatch: Any) -> None:
+    """With a gradient scaler, as on a GPU; a CPU has one too."""
+    import lightning as L
+    from lightning.pytorch.plugins import MixedPrecision
+
+    from vitruvian.training import run
+
+    norms: list[float] = []
+    clip = torch.nn.utils.clip_grad_norm_
+    build = L.Trainer
+
+    def with_scaler(**options: Any) -> Any:
+        del options["precision"]
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12)  # type: ignore[attr-defined]
+        return build(**options, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+
+    def remember(parameters: Any, limit: float) -> Any:
+        norms.append(float(clip(parameters, limit)))
+
+    monkeypatch.setattr(run.L, "Trainer", with_scaler)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", remember)
+    recipe = tiny(tmp_path, {"mode": "sane"})
+    train(recipe)
+    finite = [n for n in norms if np.isfinite(n)]
+    assert len(finite) >= 6
+    assert max(finite) < 2.0**11, "scaled gradients would be thousands of times as large"
+
+
+def test_only_the_joint_stage_competes_and_the_average_rests_with_the_network(tmp_path: Path) -> None:
+    part = {"stages": {"generator": 2, "discriminator": 2, "joint": 1}}
+    folder = train(tiny(tmp_path, part, epochs=5, keep_epochs=True, optim={"warmup_steps": 2, "ema": 0.9}))
+    assert read_card(folder / "best.safetensors").metrics[0]["epoch"] == 4
+    epochs = [read_state(folder / "epochs" / f"epoch-{i:04d}.safetensors") for i in range(5)]
+    for name, value in epochs[1].items():
+        np.testing.assert_array_equal(epochs[2][name], value, err_msg=name)
+        np.testing.assert_array_equal(epochs[3][name], value, err_msg=name)
+    assert any(not np.array_equal(epochs[4][k], v) for k, v in epochs[3].items())
+
+
+def test_labels_of_hand_made_maps(tmp_path: Path) -> None:
+    """Joint by joint: right, off by more than allowed in x alone, unlabelled, outside of the crop."""
+    from vitruvian.codecs import HeatmapCodec
+    from vitruvian.models import build_model
+    from vitruvian.preprocess import Preprocess
+    from vitruvian.skeletons import LSP14
+    from vitruvian.training.adversarial import _Seen
+
+    codec = HeatmapCodec((64, 128), sigma=1.0, outside="empty", unlabelled="empty")
+    recipe = tiny(tmp_path, {"length": "torso", "within": 0.2}, skeleton="lsp14")
+    module = LitAdversarial(
+        build_model("compact", 14, codec, widths=(8, 8, 8, 8), depths=(0, 0, 0), neck=(8, 8)),
+        codec, LSP14, Preprocess((64, 128)), "heatmap_mse", {}, recipe.optim, 10, 10, part=recipe.adversarial,
+    )  # fmt: skip
+    points = torch.full((2, 14, 2), 30.0)
+    first, second = LSP14.index("left_shoulder"), LSP14.index("right_hip")
+    points[0, first], points[0, second] = torch.tensor([10.0, 20.0]), torch.tensor([40.0, 60.0])  # a torso of 50 px
+    visibility = torch.full((2, 14), 2)
+    points[0, 4], visibility[0, 4] = torch.tensor([float("nan")] * 2), torch.tensor(0)
+    points[0, 5] = torch.tensor([-20.0, 30.0])
+    points[1, first], visibility[1, first] = torch.tensor([float("nan")] * 2), torch.tensor(0)
+    targets = codec.encode_torch(points, visibility)
+    assert targets.weights[0, 4] == 1, "this codec teaches empty maps"
+    found = torch.zeros(2, 14, 32, 16)
+    for joint, (x, y) in {0: (29.5, 29.5), 1: (37.5, 33.5), 2: (41.5, 29.5), 3: (29.5, 41.5)}.items():
+        found[0, joint, int((y + 0.5) // 4), int((x + 0.5) // 4)] = 0.9
+    batch = {"keypoints_px": points, "visibility": visibility}
+    seen = _Seen(module, found, targets, batch, torch.zeros(2, 3, 128, 64))
+    right, weights = seen.labels("pose")
+    assert right[0, :4].tolist() == [1, 1, 0, 0], "10 px are a fifth of the torso; 12 are more, in x as in y"
+    assert weights[0, :6].tolist() == [1, 1, 1, 1, 0, 0]
+    assert (weights[1] == 0).all(), "a torso that is not labelled measures nobody"
+    assert seen.labels("confidence")[1][0, 4] == 0, "nobody judges a joint that is not labelled"

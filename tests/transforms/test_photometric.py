@@ -123,6 +123,23 @@ def test_noise_has_no_drift() -> None:
     np.testing.assert_array_equal(RandomPhotometry(**(_OFF | {"noise_prob": 1.0}))(rng, image), image)
 
 
+def test_noise_is_normal_and_no_pattern(rng: np.random.Generator) -> None:
+    """As strong as asked, with a bell's shares, and unlike from pixel to pixel, channel to channel, call to call."""
+    photometry = RandomPhotometry(**(_OFF | {"noise_prob": 1.0, "noise": 0.1}))
+    flat, strengths = np.full((96, 96, 3), 128, np.uint8), []
+    for _ in range(30):
+        first, second = (photometry(rng, flat).astype(float) - 128 for _ in range(2))
+        strengths.append(first.std())
+        if min(first.std(), second.std()) < 5:
+            continue
+        assert (np.abs(first) < 2 * first.std()).mean() == pytest.approx(0.9545, abs=0.02)
+        assert (np.abs(first) < first.std()).mean() == pytest.approx(0.6827, abs=0.06)  # steps of a level are coarse
+        for a, b in ((first[1:], first[:-1]), (first[..., 0], first[..., 1]), (first, second)):
+            assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.06
+    assert max(strengths) <= 0.1 * 255 * 1.05
+    assert max(strengths) > 0.05 * 255
+
+
 @pytest.mark.parametrize("erase_max", [0.03, 0.2, 0.5, 1.0])
 def test_erased_rectangles_are_no_larger_than_asked(erase_max: float, rng: np.random.Generator) -> None:
     image = np.full((100, 200, 3), 7, np.uint8)

@@ -178,6 +178,55 @@ def test_upright_and_general_agree_near_scale_one(rng: np.random.Generator) -> N
         assert np.abs(upright - general)[inside].mean() < 0.75  # the general path cuts fractions off
 
 
+def _triangle_oracle(image: np.ndarray, to_input: Affine, size_wh: tuple[int, int], fill: int) -> np.ndarray:
+    """(h, w, C) float64: the triangle filter by its definition, on a photo padded until nothing of it is missing."""
+    matrix, size, count = to_input.matrix, np.array(image.shape[1::-1]), np.array(size_wh)
+    reach = np.maximum(1, 1 / np.diag(matrix))
+    corners = to_input.inverse().apply(np.array([[-0.5, -0.5], count - 0.5]))
+    inside = bool((corners[0] >= -0.5 - 1e-9).all() and (corners[1] <= size - 0.5 + 1e-9).all())
+    result = image.astype(np.float64)
+    for axis in (1, 0):  # along x, then along y
+        pad = int(np.ceil(max(reach.max(), -corners[0].min(), (corners[1] - size).max()))) + 2
+        margins = [(pad, pad) if a == 1 - axis else (0, 0) for a in range(result.ndim)]
+        padded = np.pad(result, margins, constant_values=fill)
+        centres = to_input.inverse().apply(np.stack([np.arange(count[axis])] * 2, axis=1))[:, axis]
+        at = np.arange(padded.shape[1 - axis]) - pad
+        weights = np.maximum(0, 1 - np.abs(at - centres[:, None]) / reach[axis])
+        if inside:
+            weights[:, (at < 0) | (at >= size[axis])] = 0
+        weights /= weights.sum(axis=1, keepdims=True)
+        result = np.moveaxis(np.tensordot(weights, padded, axes=(1, 1 - axis)), 0, 1 - axis)
+    return result
+
+
+@pytest.mark.parametrize("shape", [(61, 84, 3), (60, 83)])
+def test_upright_crops_are_the_triangle_filter_by_definition(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    """Rounded once, wherever the box lies: inside, beyond an edge, around the photo; enlarged and shrunk."""
+    image = rng.integers(0, 256, shape, dtype=np.uint8)
+    whole = [-0.5, -0.5, shape[1] - 0.5, shape[0] - 0.5]
+    for box in (whole, [3.2, 8.9, 9.1, 13.3], [20.5, 7.0, 70.1, 55.7], [-30.4, 11.0, 50.0, 90.2], [-70, -50, 150, 120]):
+        for size in ((21, 17), (8, 13), (64, 48), (65, 49), (97, 130)):
+            crop = Affine.box_to_frame(np.array(box), size)
+            expected = _triangle_oracle(image, crop, size, fill=200)
+            for frame_to_input, flip in ((crop, False), (Affine.flip_horizontal(size[0]) @ crop, True)):
+                result = warp(image, frame_to_input, size, fill=200)
+                result = result[:, ::-1] if flip else result
+                assert np.abs(result - expected).max() <= 0.502, (box, size, flip)  # half a level, and float32
+
+
+@pytest.mark.parametrize("shrink", [1.3, 1.9, 3.7, 6.2])
+def test_turned_crops_are_shrunk_by_a_hamming_filter_first(shrink: float, rng: np.random.Generator) -> None:
+    """As Pillow's, which rounds after each axis: never more than 1.5 levels apart, and a third on average."""
+    from PIL import Image
+
+    image = rng.integers(0, 256, (150, 171, 3), dtype=np.uint8)
+    small_wh = (round(171 / shrink), round(150 / shrink))
+    expected = np.array(Image.fromarray(image).resize(small_wh, Image.Resampling.HAMMING)).astype(int)
+    result = warp(image, _TINY_TURN @ Affine.resize((171, 150), small_wh), small_wh)
+    assert np.abs(result - expected).max() <= 2
+    assert np.abs(result - expected).mean() <= 1
+
+
 @pytest.mark.parametrize("turn", [Affine.identity(), Affine.rotate(10, (20, 15)), Affine.flip_horizontal(40)])
 def test_what_lies_outside_is_fill(turn: Affine, rng: np.random.Generator) -> None:
     image = rng.integers(100, 256, (50, 60, 3), dtype=np.uint8)

@@ -15,10 +15,11 @@ import click
 
 from .. import __version__
 from ..errors import VitruvianError
-from . import data, evaluate, export, models, predict, prepare, train
+from . import data, evaluate, explain, export, models, predict, prepare, train
 
 COMMANDS: dict[str, click.Command] = {
     "predict": predict.command,
+    "explain": explain.command,
     "models": models.command,
     "data": data.command,
     "prepare": prepare.command,

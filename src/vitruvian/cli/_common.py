@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -32,7 +33,7 @@ def runtime_options(batch: int) -> Callable[[F], F]:
                 ),
                 click.option(
                     "--flip-by",
-                    type=click.Choice(["maps", "coordinates"]),
+                    type=click.Choice(["maps", "coordinates", "maps_shifted"]),
                     default="maps",
                     show_default=True,
                     help="What --flip averages.",
@@ -45,11 +46,29 @@ def runtime_options(batch: int) -> Callable[[F], F]:
     return add
 
 
+def select_option(function: F) -> F:
+    """``--select / --no-select``, for verbs that take boxes with scores."""
+    return click.option(
+        "--select/--no-select",
+        default=True,
+        show_default=True,
+        help="With --boxes: score people by their joints above 0.2, and drop who is found twice (OKS over 0.9).",
+    )(function)
+
+
 def flip_of(flip: bool, flip_by: str) -> bool | str:
     """What `Predictor.predict` takes, from ``--flip`` and ``--flip-by``."""
     if flip_by != "maps" and not flip:
         raise click.UsageError("--flip-by says how --flip averages; give --flip too")
     return flip_by if flip and flip_by != "maps" else flip
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder of ``--out``, or say that it cannot be one."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.BadParameter(f"'{out}' cannot be made a folder: {error.strerror}", param_hint="--out") from error
 
 
 def console(stderr: bool = False) -> Console:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._common import flip_of, plural, progress_bar, runtime_options
+from ._common import flip_of, plural, progress_bar, runtime_options, select_option
 
 if TYPE_CHECKING:
     from ..metrics import MetricResult
@@ -41,6 +41,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--out", type=_FILE, help="Write the figures as JSON (over epochs: over-epochs.json in MODEL, if not given)."
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many images that have people.")
+@select_option
 @runtime_options(batch=16)
 def command(
     model: str,
@@ -55,6 +56,7 @@ def command(
     per_joint: bool,
     out: Path | None,
     limit: int | None,
+    select: bool,
     backend: str | None,
     threads: int | None,
     batch: int,
@@ -70,11 +72,14 @@ def command(
     from ..evaluate import check_table_path, counts
     from ..formats import read
     from ..formats.coco import read_detections
+    from ..predict import Selection
 
     if over_epochs and (others or table):
         raise click.UsageError("--over-epochs is about one training; leave out --compare and --table")
     if per_joint and not over_epochs:
         raise click.UsageError("--per-joint belongs to --over-epochs")
+    if over_epochs and not select:
+        raise click.UsageError("--over-epochs always selects; leave out --no-select")
     if table is not None:
         check_table_path(table)
     detections = None if boxes is None else read_detections(boxes)
@@ -92,6 +97,7 @@ def command(
         return
     measured: dict[str, Mapping[str, MetricResult]] = {}
     reports = []
+    options["select"] = Selection() if select else None
     for name in (model, *others):
         found, report = _measure(name, records, metrics, options, runtime, split, "truth" if not boxes else boxes.name)
         measured[_unused(report["model"], measured)] = found
@@ -116,6 +122,8 @@ def _measure(
     with load(model, **runtime) as predictor, bar:
         measured = evaluate(predictor, records, metrics, **options, progress=advance)
         about = {"split": split, "boxes": boxes, "flip": options["flip"], "images": len(records)}
+        if options["boxes"] is not None:
+            about["select"] = options["select"]
         report = to_report(measured, predictor, **about)
     click.echo(
         f"{report['model']} ({report['runtime']}) on {plural(len(records), 'image')}, boxes: {boxes}, "

@@ -43,7 +43,10 @@ def command(name: str | None, as_json: bool) -> None:
             f"{width} x {height}",
             card.codec.kind,
             f"{paths[known].stat().st_size / 1e6:.1f} MB",
-            _measured(card.metrics[0]) if card.metrics else "-",
+            # The training's own validation comes first on a card, what nobody chose by comes after it.
+            _measured(next((m for m in card.metrics if m.get("split") != "validation"), card.metrics[0]))
+            if card.metrics
+            else "-",
         )
     console().print(table)
     click.echo("`vitruvian models NAME` prints a whole card: data and its terms, figures, limits.")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ._common import console, flip_of, plural, progress_bar, runtime_options
+from ._boxes import PhotoBoxes
+from ._common import console, flip_of, make_folder, plural, progress_bar, runtime_options, select_option
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ..predict import Result
     from ..types import Poses
 
@@ -57,6 +56,7 @@ _COLUMNS = 4  # people whose joints fit side by side into the table of a single 
     help="Joints with a lower score are not drawn; the result files have them all.",
 )
 @click.option("--recursive", "-r", is_flag=True, help="Look into folders of folders.")
+@select_option
 @runtime_options(batch=8)
 def command(
     paths: tuple[str, ...],
@@ -67,6 +67,7 @@ def command(
     model: str,
     threshold: float,
     recursive: bool,
+    select: bool,
     backend: str | None,
     threads: int | None,
     batch: int,
@@ -79,26 +80,31 @@ def command(
     the others still get their results, and the exit status is then 1.
     """
     from ..data.find import find_images
-    from ..predict import load
+    from ..predict import Selection, load
 
     _check_output(out, formats)
     photos = find_images(list(paths), recursive=recursive)
-    detections = _Detections.none(len(photos)) if boxes is None else _Detections.read(boxes, photos)
+    people = PhotoBoxes.none() if boxes is None else PhotoBoxes.read(boxes, photos)
     pictures = [] if no_draw else _picture_paths(photos, out)
     started = time.perf_counter()
     done = _Done()
     bar, advance = progress_bar("predicting", len(photos))
     with load(model, backend, threads) as predictor:
         click.echo(f"Model: {predictor.card.name} ({predictor.description})")
-        click.echo(detections.said)
+        click.echo(people.said)
         results = predictor.stream(
-            photos, detections.boxes, flip=flip_of(flip, flip_by), batch=batch, keep_images=not no_draw
+            photos,
+            people.boxes,
+            flip=flip_of(flip, flip_by),
+            batch=batch,
+            keep_images=not no_draw,
+            select=Selection() if select else None,
         )
         with bar:
             for result in results:
                 if result.error is not None:  # through the bar's console, which keeps the bar whole
                     bar.console.print(f"failed: {result.error}", markup=False, soft_wrap=True)
-                _take(result, detections, done)
+                done.take(result)
                 if pictures and result.poses is not None:
                     _draw(result, pictures[result.index], threshold, done)
                 advance(result.index + 1, len(photos))
@@ -116,56 +122,11 @@ class _Done:
     failed: int = 0
     written: list[Path] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class _Detections:
-    """Boxes and scores by the place of the photo in the list, and what to tell the user about them."""
-
-    boxes: list[np.ndarray] | None
-    scores: list[np.ndarray | None]
-    said: str
-
-    @classmethod
-    def none(cls, count: int) -> _Detections:
-        said = "Boxes: none given (--boxes) and this version has no person detector, so each whole image is one person."
-        return cls(None, [None] * count, said)
-
-    @classmethod
-    def read(cls, file: Path, photos: Sequence[Path]) -> _Detections:
-        """The file's boxes for each photo; those without area inside their image are left out and counted."""
-        import numpy as np
-
-        from ..data.images import image_size
-        from ..errors import FormatError, ImageError
-        from ..formats.coco import detections_of, read_detections
-        from ..geometry import boxes as box_tools
-
-        detections = read_detections(file)
-        boxes: list[np.ndarray] = []
-        scores: list[np.ndarray | None] = []
-        unknown = dropped = 0
-        for photo in photos:
-            entry = detections_of(detections, photo)
-            unknown += entry is None
-            found, score = entry if entry is not None else (np.zeros((0, 4)), np.zeros(0))
-            try:
-                usable = box_tools.area(box_tools.clip(found, image_size(photo))) > 0
-            except ImageError:
-                usable = np.ones(len(found), bool)  # decoding will say what is wrong with it
-            dropped += int((~usable).sum())
-            boxes.append(found[usable])
-            scores.append(score[usable])
-        if unknown == len(photos):
-            some = ", ".join(repr(name) for name in list(detections)[:3])
-            raise FormatError(
-                file, f"mentions none of the {plural(unknown, 'image')}; its image ids are {some or 'none'}"
-            )
-        said = f"Boxes: {plural(sum(map(len, boxes)), 'box')} from {file}"
-        if unknown:
-            said += f"; {plural(unknown, 'image')} not mentioned there, so nobody is looked for"
-        if dropped:
-            said += f"; {plural(dropped, 'box')} without area inside the image left out"
-        return cls(boxes, scores, said + ".")
+    def take(self, result: Result) -> None:
+        if result.poses is None:
+            self.failed += 1
+        else:
+            self.poses.append(result.poses)
 
 
 def _check_output(out: Path, formats: Sequence[str]) -> None:
@@ -174,10 +135,7 @@ def _check_output(out: Path, formats: Sequence[str]) -> None:
         from ..extras import need
 
         need("pyarrow", "tables", "writing Parquet")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise click.BadParameter(f"'{out}' cannot be made a folder: {error.strerror}", param_hint="--out") from error
+    make_folder(out)
 
 
 def _picture_paths(photos: Sequence[Path], out: Path) -> list[Path]:
@@ -187,14 +145,6 @@ def _picture_paths(photos: Sequence[Path], out: Path) -> list[Path]:
     taken = {photo.resolve() for photo in photos}
     paths = [out / f"{name}.png" for name in unique_names(photos)]
     return [path.with_stem(f"{path.stem}_pose") if path.resolve() in taken else path for path in paths]
-
-
-def _take(result: Result, detections: _Detections, done: _Done) -> None:
-    if result.poses is None:
-        done.failed += 1
-        return
-    scores = detections.scores[result.index]
-    done.poses.append(result.poses if scores is None else replace(result.poses, box_scores=scores))
 
 
 def _draw(result: Result, path: Path, threshold: float, done: _Done) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import console, plural
+from ._common import console, plural, progress_bar
 
 if TYPE_CHECKING:
     from ..data.prepare_coco import CocoSplit, Counts, Step
@@ -148,3 +148,64 @@ def _print_next(found: list[CocoSplit]) -> None:
         click.echo(
             f'To measure: vitruvian evaluate MODEL coco "{val.annotations}" --images "{val.images}" --metric oks_ap'
         )
+
+
+@command.command("masks-and-joints", short_help="Photos, OpenPose's joints and masks to every target of system 0.")
+@click.option("--images", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of photos.")
+@click.option(
+    "--poses",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of OpenPose's files, PHOTO_keypoints.json (`vitruvian predict --format openpose` writes them too).",
+)
+@click.option(
+    "--masks",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of masks: PHOTO.png, or one a person, PHOTO_0.png and so on.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to make, or to go on with."
+)
+@click.option("--one-person/--any-people", default=True, help="Photos of exactly one person, or the one best seen.")
+@click.option("--min-joints", type=click.IntRange(0, 25), default=22, show_default=True, help="Of 25, in the photo.")
+@click.option("--min-side", type=click.IntRange(1), default=572, show_default=True, help="Both sides have it, px.")
+@click.option("--max-side", type=click.IntRange(1), default=1200, show_default=True, help="Both sides are below, px.")
+@click.option(
+    "--min-agreement",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Share of the joints that lie in the mask.",
+)
+@click.option("--shorter-side", type=click.IntRange(16), default=128, show_default=True, help="Of the pictures made.")
+@click.option("--multiple", type=click.IntRange(1), default=16, show_default=True, help="Sides are padded to one.")
+@click.option("--sigma", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, help="Gaussians, px.")
+@click.option("--threshold", type=float, default=0.01, show_default=True, help="Of HEATMAPSOFTMAX's discs.")
+@click.option("--floor-joints/--exact-joints", default=False, help="Cut joints down to whole pixels, as the system.")
+@click.option("--heatmap-jpeg", is_flag=True, help="HEATMAPS as JPEG, as the system had them.")
+@click.option("--mask-threshold", type=click.IntRange(0, 254), default=200, show_default=True, help="Person above it.")
+@click.option("--kind", "kinds", multiple=True, help="Write these target kinds alone; may be given several times.")
+@click.option(
+    "--val-share", type=click.FloatRange(0, 1, max_open=True), default=0.2, show_default=True, help="Into val.json."
+)
+@click.option("--split-seed", type=int, default=23, show_default=True, help="Of that split.")
+def masks_and_joints(
+    images: Path, poses: Path, masks: Path, out: Path, val_share: float, split_seed: int, kinds: tuple[str, ...], **rest
+) -> None:
+    """Make small pictures with masks, labels and heat maps of the joints, and annotations in COCO's format.
+
+    The defaults are the filters and sizes of system 0. Run it again after an interruption: it goes on where it stopped.
+    A file that cannot be read is named and costs its own photo only.
+    """
+    from ..data.prepare_masks import KINDS, Choices, prepare
+
+    choices = Choices(kinds=kinds or KINDS, **rest)
+    bar, advance = progress_bar("preparing photos", 2)
+    with bar:
+        summary = prepare(images, poses, masks, out, choices, val_share, split_seed, advance)
+    click.echo(str(summary))
+    if not summary.kept:
+        raise click.ClickException("no image is left; see the reasons above, and `--help` for the filters")
+    written = out / ("train.json" if val_share else "annotations.json")
+    click.echo(f'\nFor a recipe:\n\ntrain:\n  - {{format: coco, path: "{written}"}}')

@@ -55,4 +55,4 @@ def _first_comment(path: Path) -> str:
         if not line.startswith("#"):
             break
         words.append(line.lstrip("# "))
-    return " ".join(words).split(". ")[0].split(": ")[0].rstrip(".")
+    return " ".join(words).split(". ")[0].split(" (")[0].split(": ")[0].rstrip(".")

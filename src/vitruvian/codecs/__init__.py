@@ -18,6 +18,7 @@ from ..errors import WeightsError
 from ..skeletons import Skeleton
 from ..types import Outputs, Targets
 from .heatmap import HeatmapCodec
+from .pixels import PixelsCodec
 from .simcc import SimccCodec
 
 
@@ -53,7 +54,7 @@ class Codec(Protocol):
         ...
 
 
-CODECS: dict[str, type] = {"heatmap": HeatmapCodec, "simcc": SimccCodec}
+CODECS: dict[str, type] = {"heatmap": HeatmapCodec, "pixels": PixelsCodec, "simcc": SimccCodec}
 
 
 def codec_to_dict(codec: Codec) -> dict:
@@ -74,4 +75,4 @@ def codec_from_dict(data: dict) -> Codec:
         raise WeightsError(f"codec record of kind '{kind}' does not fit: {error}") from error
 
 
-__all__ = ["CODECS", "Codec", "HeatmapCodec", "SimccCodec", "codec_from_dict", "codec_to_dict"]
+__all__ = ["CODECS", "Codec", "HeatmapCodec", "PixelsCodec", "SimccCodec", "codec_from_dict", "codec_to_dict"]

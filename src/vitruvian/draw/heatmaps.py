@@ -66,7 +66,7 @@ def stack_figure(
     scale = tile_px / max(crop.shape[:2])
     tile_h, tile_w = (max(1, round(side * scale)) for side in crop.shape[:2])
     small = Image.fromarray(crop).resize((tile_w, tile_h), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    dimmed = np.asarray(small.convert("L"), np.float32)[..., None] * np.float32(0.35) * np.ones(3, np.float32)
+    dimmed = dim(small)
     size = int(np.clip(tile_px / 8, 9, 16))
     gap, line, label_w = 3, round(1.5 * size), 5 * size
     rows = [("truth", truth), *((f"stack {i}", maps) for i, maps in enumerate(stacks, start=1))]
@@ -74,7 +74,7 @@ def stack_figure(
         (line + len(rows) * (tile_h + gap) + gap, label_w + len(names) * (tile_w + gap) + gap, 3), np.uint8
     )
     picture[...] = _PAPER
-    for k, caption in enumerate(_captions(names, size, tile_w)):
+    for k, caption in enumerate(captions(names, size, tile_w)):
         x = label_w + gap + k * (tile_w + gap)
         strokes.text(picture, (x, gap), caption, size, _INK if truth[k].max() > 0 else _FAINT, max_width=tile_w)
     for row, (label, maps) in enumerate(rows):
@@ -83,7 +83,7 @@ def stack_figure(
         for k, heatmap in enumerate(maps):
             x = label_w + gap + k * (tile_w + gap)
             tile = picture[y : y + tile_h, x : x + tile_w]
-            tile[...] = _tinted(dimmed, heatmap)
+            tile[...] = tinted(dimmed, heatmap)
             peak, small_size = f"{heatmap.max():.2f}", max(9, size - 2)
             strokes.text(tile, (3, 2), peak, small_size, palette.DARK)  # a shadow, for bright maps
             strokes.text(tile, (2, 1), peak, small_size, _INK if heatmap.max() > 0 else _FAINT)
@@ -119,18 +119,28 @@ def _linear_rgb(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> n
     return (lab @ _TO_LMS.T) ** 3 @ _TO_LINEAR.T
 
 
-def _tinted(dimmed: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+def dim(picture: Image.Image) -> np.ndarray:
+    """(h, w, 3) float32: a photo without colours and dark, to lie beneath a map."""
+    return np.asarray(picture.convert("L"), np.float32)[..., None] * np.float32(0.35) * np.ones(3, np.float32)
+
+
+def opacity(value: np.ndarray) -> np.ndarray:
+    """How much of the photo a map of values 0..1 hides, 0..1."""
+    return np.minimum(1, 2.5 * value)
+
+
+def tinted(dimmed: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8: the map's colours over the photo, which shows through where the map is low."""
     height, width = dimmed.shape[:2]
     # Pillow's rule of pixel edges is ours of pixel centres: a map's pixel u lies at (u + 0.5) stride - 0.5.
     enlarged = Image.fromarray(np.clip(np.nan_to_num(heatmap), 0, 1)).resize((width, height), Image.Resampling.BILINEAR)
     value = np.clip(np.asarray(enlarged), 0, 1)
     colors = _ramp()[np.round(255 * value).astype(int)].astype(np.float32)
-    opacity = np.minimum(1, 2.5 * value)[..., None]
-    return (dimmed * (1 - opacity) + colors * opacity + 0.5).astype(np.uint8)
+    hidden = opacity(value)[..., None]
+    return (dimmed * (1 - hidden) + colors * hidden + 0.5).astype(np.uint8)
 
 
-def _captions(names: Sequence[str], size: int, width_px: int) -> list[str]:
+def captions(names: Sequence[str], size: int, width_px: int) -> list[str]:
     """Names as words, all with ``L`` and ``R`` where there is too little room for some ``left shoulder``."""
     words = [name.replace("_", " ") for name in names]
     if max(map(len, words)) * 0.6 * size <= width_px:

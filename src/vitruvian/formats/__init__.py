@@ -16,6 +16,7 @@ Adding a kind of result file: write a function ``(poses, folder) -> files`` and 
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,9 @@ def write(name: str, records: Iterable[Record], path: str | os.PathLike, **optio
 
 def _format(name: str, path: object) -> Format:
     if name not in FORMATS:
-        raise FormatError(path, f"unknown format '{name}'; known: {', '.join(FORMATS)}")
+        nearest = difflib.get_close_matches(name, FORMATS, n=1)
+        hint = f"did you mean '{nearest[0]}'? " if nearest else ""
+        raise FormatError(path, f"cannot be read as '{name}', an unknown format; {hint}Known: {', '.join(FORMATS)}")
     return FORMATS[name]
 
 

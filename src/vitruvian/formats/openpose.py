@@ -79,8 +79,7 @@ def read(
     records = []
     for file in files:
         stem = file.name.removesuffix(_ENDING) if file.name.endswith(_ENDING) else file.stem
-        top = Fields(file, None, load_json(file))
-        people = [_person(Fields(file, f"person {i}", row)) for i, row in enumerate(top.items("people"))]
+        people = people_of(file)
         name = names.get(stem, f"{stem}.*") if reading.images is not None else None
         found = reading.find_image(name, file.name, len(people))
         if found is None:
@@ -89,6 +88,15 @@ def read(
         persons = tuple(p for p in kept if p is not None)
         records.append(Record(found.path, stem, found.size_wh, BODY25, persons, "openpose"))
     return reading.result(records)
+
+
+def people_of(file: str | os.PathLike) -> list[Person]:
+    """Everybody in one file, people without joints too, with BODY_25 joints; its image is not looked for.
+
+    Raises `FormatError` as `read` does.
+    """
+    top = Fields(file, None, load_json(file))
+    return [_person(Fields(file, f"person {i}", row)) for i, row in enumerate(top.items("people"))]
 
 
 def write(records: Iterable[Record], path: str | os.PathLike) -> Path:

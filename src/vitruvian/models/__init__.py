@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from ..codecs import Codec
 
 
+def _attention_resnet(depth: int) -> Callable[..., nn.Module]:
+    def build(joints: int, codec: Codec, **options: Any) -> nn.Module:
+        from .attention import AttentionResNet
+
+        return AttentionResNet(joints, codec, depth=depth, **options)
+
+    return build
+
+
 def _compact(joints: int, codec: Codec, **options: Any) -> nn.Module:
     from .compact import CompactNet
 
@@ -39,14 +48,33 @@ def _simple_baseline(depth: int) -> Callable[..., nn.Module]:
     return build
 
 
+def _harmonic(joints: int, codec: Codec, **options: Any) -> nn.Module:
+    from .harmonic import HarmonicUNet
+
+    return HarmonicUNet(joints, codec, **options)
+
+
+def _unet(joints: int, codec: Codec, **options: Any) -> nn.Module:
+    from .unet import UNet
+
+    return UNet(joints, codec, **options)
+
+
 MODELS: dict[str, Callable[..., Any]] = {
+    "attention_resnet_18": _attention_resnet(18),
+    "attention_resnet_34": _attention_resnet(34),
+    "attention_resnet_50": _attention_resnet(50),
+    "attention_resnet_101": _attention_resnet(101),
+    "attention_resnet_152": _attention_resnet(152),
     "compact": _compact,
+    "harmonic": _harmonic,
     "hourglass": _hourglass,
     "simple_baseline_18": _simple_baseline(18),
     "simple_baseline_34": _simple_baseline(34),
     "simple_baseline_50": _simple_baseline(50),
     "simple_baseline_101": _simple_baseline(101),
     "simple_baseline_152": _simple_baseline(152),
+    "unet": _unet,
 }
 
 

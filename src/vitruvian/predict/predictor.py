@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from ..codecs import Codec
 from ..data.images import as_image
 from ..errors import ShapeError, VitruvianError
 from ..geometry import Affine
@@ -27,9 +27,11 @@ from ..types import Outputs, Poses
 from ..weights.card import Card
 from ..weights.zoo import find_weights
 from .backends import Backend, load_backend
+from .detectors import Detections, checked_detections
 from .prefetch import prefetch as run_ahead
+from .select import Selection
 
-FLIPS = ("maps", "coordinates")
+FLIPS = ("maps", "coordinates", "maps_shifted")
 """Ways of averaging with the mirrored picture, see `Predictor.predict`."""
 
 _BOTH_SURE = 0.2
@@ -47,7 +49,7 @@ def load(name: str | os.PathLike = "default", backend: str | None = None, thread
     name : ``"default"``, a shipped model's name, an ``.onnx`` or ``.safetensors`` file, or a training run's folder.
     backend : ``"onnxruntime"``, ``"openvino"`` or ``"torch"``; by default ONNX Runtime for ``.onnx`` and torch for
         ``.safetensors``.
-    threads : CPU threads of the network, and of cropping; None leaves the choice to the backend.
+    threads : CPU threads of the network; None leaves the choice to the backend.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def load(name: str | os.PathLike = "default", backend: str | None = None, thread
     MissingExtraError
         The backend's library is not installed.
     """
-    return Predictor(load_backend(find_weights(name), backend, threads), threads)
+    return Predictor(load_backend(find_weights(name), backend, threads))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +89,10 @@ class Predictor:
     Parameters
     ----------
     backend : the network.
-    threads : how many people may be cropped at a time; None takes the processors at hand, up to 4.
     """
 
-    def __init__(self, backend: Backend, threads: int | None = None) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend: Backend | None = backend
-        workers = threads or min(4, _processors())
-        # Resampling takes a tenth of the network's time and leaves the interpreter to others meanwhile, so it is
-        # worth spreading. The pool starts its threads with the first crop.
-        self._pool = ThreadPoolExecutor(workers, "vitruvian-crop") if workers > 1 else None
         self.card: Card = backend.card
         self.description: str = backend.description
 
@@ -127,18 +124,35 @@ class Predictor:
         if self._backend is not None:
             self._backend.close()
             self._backend = None
-        if self._pool is not None:
-            self._pool.shutdown(wait=False)
 
     @overload
     def predict(
-        self, source: list[Any] | tuple[Any, ...], boxes: Any = None, flip: bool | str = False, batch: int = 8
+        self,
+        source: list[Any] | tuple[Any, ...],
+        boxes: Any = None,
+        flip: bool | str = False,
+        batch: int = 8,
+        select: Selection | None = Selection(),
     ) -> list[Poses]: ...
 
     @overload
-    def predict(self, source: Any, boxes: Any = None, flip: bool | str = False, batch: int = 8) -> Poses: ...
+    def predict(
+        self,
+        source: Any,
+        boxes: Any = None,
+        flip: bool | str = False,
+        batch: int = 8,
+        select: Selection | None = Selection(),
+    ) -> Poses: ...
 
-    def predict(self, source: Any, boxes: Any = None, flip: bool | str = False, batch: int = 8) -> Poses | list[Poses]:
+    def predict(
+        self,
+        source: Any,
+        boxes: Any = None,
+        flip: bool | str = False,
+        batch: int = 8,
+        select: Selection | None = Selection(),
+    ) -> Poses | list[Poses]:
         """Find joints in one image or in a list of images.
 
         Parameters
@@ -147,11 +161,17 @@ class Predictor:
             image, or a list of these.
         boxes : (N, 4) float, x0, y0, x1, y1 in pixels, one a person; for a list of images a list of such arrays, of
             the same length. None: the whole image is taken for one person, and the result's ``boxes_from`` says so.
-            An empty array gives an empty result.
+            An empty array gives an empty result. Or boxes with scores (`Detections`), or a `Detector` that is asked for
+            them, one for all images.
         flip : also look at the mirrored crops: better by about a point, and twice the time. True or ``"maps"``
             averages what the network says; ``"coordinates"`` averages positions, of joints that score 0.2 or more in
             both pictures, and leaves the others and all scores as they are in the plain one (as system 3 does).
+            ``"maps_shifted"`` is system 1's legacy of ``"maps"``, for weights trained with another pixel rule than
+            ours: heatmaps alone, and those of the mirrored picture are moved a pixel to the right before averaging.
         batch : how many people go through the network together.
+        select : what is done with people from boxes that have scores: by default joints above 0.2 make up a person's
+            score, and of two people in the same pose and place one is dropped. None: as many people as boxes. People in
+            boxes without scores are always as many as these, in their order.
 
         Returns
         -------
@@ -164,13 +184,13 @@ class Predictor:
         ShapeError
             Arrays or boxes of another shape; a box without area or entirely outside of its image, by its number.
         VitruvianError
-            Another word for ``flip``.
+            Another word for ``flip``, or ``"maps_shifted"`` for a model without heatmaps.
         """
         many = isinstance(source, list | tuple)
         sources = list(source) if many else [source]
         jobs = zip(sources, _boxes_per_image(boxes, len(sources)) if many else [boxes], strict=True)
         found: list[Poses] = []
-        for result in self._pipeline(jobs, flip, batch, ahead=min(8, len(sources) - 1)):
+        for result in self._pipeline(jobs, flip, batch, select, ahead=min(8, len(sources) - 1)):
             if result.error is not None:
                 raise result.error
             assert result.poses is not None
@@ -185,6 +205,7 @@ class Predictor:
         batch: int = 8,
         prefetch: int = 8,
         keep_images: bool = False,
+        select: Selection | None = Selection(),
     ) -> Iterator[Result]:
         """Find joints in any number of images in bounded memory, in order.
 
@@ -194,25 +215,30 @@ class Predictor:
         ----------
         sources : images as in `predict`; taken from a background thread as they are needed. Arrays are copied, so a
             camera may reuse its buffer.
-        boxes : for each image what `predict` takes for one; as many as ``sources``.
-        flip, batch : as in `predict`.
+        boxes : for each image what `predict` takes for one, as many as ``sources``; or a `Detector` for all images.
+        flip, batch, select : as in `predict`.
         prefetch : how many decoded images may wait for the network (fewer when they are large); 0 for no thread.
         keep_images : put the decoded image into the result, for drawing.
         """
-        pairs = zip(sources, repeat(None) if boxes is None else boxes, strict=boxes is not None)
-        return self._pipeline(pairs, flip, batch, ahead=prefetch, keep_images=keep_images, own_arrays=True)
+        if boxes is None or callable(boxes):
+            pairs: Iterable[tuple[Any, Any]] = zip(sources, repeat(boxes), strict=False)
+        else:
+            pairs = zip(sources, boxes, strict=True)
+        return self._pipeline(pairs, flip, batch, select, ahead=prefetch, keep_images=keep_images, own_arrays=True)
 
     def run_crops(self, crops: np.ndarray, flip: bool | str = False) -> tuple[np.ndarray, np.ndarray]:
         """(B, h, w, 3) uint8 crops in the card's size -> keypoints (B, K, 2) px of the crops, scores (B, K).
 
         ``flip`` as in `predict`.
         """
-        codec, way = self.card.codec, _flip_way(flip)
+        codec, way = self.card.codec, _flip_way(flip, self.card.codec)
         outputs = self.backend.run(crops)
         if way is None:
             return codec.decode(outputs)
         mirrored = codec.flip(self.backend.run(np.ascontiguousarray(crops[:, :, ::-1])), self.skeleton)
-        if way == "maps":
+        if way == "maps_shifted":
+            mirrored = shifted_right(mirrored)
+        if way != "coordinates":
             return codec.decode(
                 Outputs({name: (array + mirrored.arrays[name]) / 2 for name, array in outputs.arrays.items()})
             )
@@ -226,20 +252,24 @@ class Predictor:
         jobs: Iterable[tuple[Any, Any]],
         flip: bool | str,
         batch: int,
+        select: Selection | None,
         ahead: int,
         keep_images: bool = False,
         own_arrays: bool = False,
     ) -> Iterator[Result]:
         if batch < 1:
             raise ShapeError(f"batch must be 1 or more people, got {batch}")
-        _flip_way(flip)
+        _flip_way(flip, self.card.codec)
         self.backend  # noqa: B018  (says at once that the predictor was closed)
-        return self._run(_load_all(jobs, own_arrays), flip, batch, ahead, keep_images)
+        loaded = run_ahead(_load_all(jobs, own_arrays), ahead, lambda item: item.nbytes, _MAX_BYTES)
+        return self._run(loaded, flip, batch, select, keep_images)
 
-    def _run(self, loaded: Iterator[_Loaded], flip: bool | str, batch: int, ahead: int, keep: bool) -> Iterator[Result]:
-        queue = _Batch(self, self._pool, batch, flip)
+    def _run(
+        self, loaded: Iterator[_Loaded], flip: bool | str, batch: int, select: Selection | None, keep: bool
+    ) -> Iterator[Result]:
+        queue = _Batch(self, batch, flip)
         pending: deque[_Work] = deque()  # images whose results are still to be given out, in order
-        for item in run_ahead(loaded, ahead, lambda item: item.nbytes, _MAX_BYTES):
+        for item in loaded:
             work = _Work(item, len(self.skeleton))
             pending.append(work)
             if item.image is not None:
@@ -251,11 +281,11 @@ class Predictor:
             if len(pending) >= 2 * batch or sum(w.item.nbytes for w in pending) > _MAX_BYTES:
                 queue.flush()
             while pending and pending[0].left == 0:
-                yield pending.popleft().result(self.skeleton)
+                yield pending.popleft().result(self.skeleton, select)
             del item, work  # not to be held while the next image is awaited
         queue.flush()
         while pending:
-            yield pending.popleft().result(self.skeleton)
+            yield pending.popleft().result(self.skeleton, select)
 
 
 @dataclass(eq=False)
@@ -267,6 +297,7 @@ class _Loaded:
     image: np.ndarray | None = None
     size_wh: tuple[int, int] = (0, 0)
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    box_scores: np.ndarray | None = None
     boxes_from: str = "given"
     error: VitruvianError | None = None
 
@@ -283,7 +314,7 @@ class _Work:
         self.keypoints = np.empty((self.left, joints, 2), np.float32)
         self.scores = np.empty((self.left, joints), np.float32)
 
-    def result(self, skeleton: Skeleton) -> Result:
+    def result(self, skeleton: Skeleton, select: Selection | None) -> Result:
         item = self.item
         if item.error is not None:
             return Result(item.index, item.path, error=item.error)
@@ -293,38 +324,34 @@ class _Work:
             item.boxes,
             skeleton,
             item.size_wh,
+            box_scores=item.box_scores,
             path=item.path,
             boxes_from=item.boxes_from,
         )
+        if item.box_scores is not None and select is not None:
+            poses = select(poses)
         return Result(item.index, item.path, poses, image=item.image)
 
 
 class _Batch:
     """Crops gathered from one or more images; runs as soon as it is full."""
 
-    def __init__(self, predictor: Predictor, pool: Executor | None, size: int, flip: bool | str) -> None:
+    def __init__(self, predictor: Predictor, size: int, flip: bool | str) -> None:
         width, height = predictor.card.preprocess.size_wh
-        self._predictor, self._pool, self._flip = predictor, pool, flip
+        self._predictor, self._flip = predictor, flip
         self._crops = np.empty((size, height, width, 3), np.uint8)
         self._people: list[tuple[_Work, int]] = []
         self._maps: list[Affine] = []
 
     def add(self, work: _Work, image: np.ndarray) -> None:
         """Crop all people of an image (it is not needed afterwards), running the network whenever the batch is full."""
-        boxes, taken = work.item.boxes, 0
-        while taken < len(boxes):
-            first = len(self._people)
-            now = boxes[taken : taken + len(self._crops) - first]
-            apply = self._pool.map if self._pool is not None and len(now) > 1 else map
-            self._maps += apply(lambda i: self._crop(first + i, image, now[i]), range(len(now)))  # noqa: B023
-            self._people += [(work, taken + i) for i in range(len(now))]
-            taken += len(now)
+        preprocess = self._predictor.card.preprocess
+        for i, box_xyxy in enumerate(work.item.boxes):
+            self._crops[len(self._people)], frame_to_input = preprocess.crop(image, box_xyxy)
+            self._people.append((work, i))
+            self._maps.append(frame_to_input)
             if len(self._people) == len(self._crops):
                 self.flush()
-
-    def _crop(self, row: int, image: np.ndarray, box_xyxy: np.ndarray) -> Affine:
-        self._crops[row], frame_to_input = self._predictor.card.preprocess.crop(image, box_xyxy)
-        return frame_to_input
 
     def flush(self) -> None:
         if not self._people:
@@ -338,18 +365,26 @@ class _Batch:
         self._maps.clear()
 
 
-def _flip_way(flip: bool | str) -> str | None:
+def _flip_way(flip: bool | str, codec: Codec) -> str | None:
     """How to average with the mirrored picture, or None for not at all."""
     if isinstance(flip, bool | np.bool_):
         return "maps" if flip else None
     if flip not in FLIPS:
         raise VitruvianError(f"flip must be True, False or one of {', '.join(map(repr, FLIPS))}; got {flip!r}")
+    if flip == "maps_shifted" and codec.kind != "heatmap":
+        raise VitruvianError(
+            f"flip 'maps_shifted' moves heatmaps by a pixel, this model has '{codec.kind}'; use 'maps'"
+        )
     return flip
 
 
-def _processors() -> int:
-    """How many this process may use, which in containers is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def shifted_right(mirrored: Outputs) -> Outputs:
+    """Maps (..., w) moved a pixel to the right; their first column stays as it was (system 1's ``SHIFT_HEATMAP``).
+
+    A network trained with heatmap pixel u at input pixel u * stride sees a mirrored picture a pixel less 1 / stride too
+    far to the left. With centres mapped exactly, as here, it does not, and this would do harm.
+    """
+    return Outputs({k: np.concatenate([a[..., :1], a[..., :-1]], axis=-1) for k, a in mirrored.arrays.items()})
 
 
 def _load_all(jobs: Iterable[tuple[Any, Any]], own_arrays: bool) -> Iterator[_Loaded]:
@@ -361,11 +396,18 @@ def _load_all(jobs: Iterable[tuple[Any, Any]], own_arrays: bool) -> Iterator[_Lo
             if own_arrays and image is source:
                 image = image.copy()
             size_wh = (image.shape[1], image.shape[0])
+            name, scores, boxes_from = str(path or f"image {index}"), None, "given"
             if boxes is None:
                 checked, boxes_from = box_tools.whole_image(size_wh)[None], "whole image"
+            elif callable(boxes):
+                (checked, scores), boxes_from = checked_detections(boxes(image), size_wh, name), "detector"
+            elif isinstance(boxes, Detections):
+                checked, scores = _checked_boxes(boxes.boxes_xyxy, size_wh, name), boxes.scores
+                if np.shape(scores) != (len(checked),):
+                    raise ShapeError(f"{name}: got {len(checked)} boxes and scores of shape {np.shape(scores)}")
             else:
-                checked, boxes_from = _checked_boxes(boxes, size_wh, str(path or f"image {index}")), "given"
-            yield _Loaded(index, path, image, size_wh, checked, boxes_from)
+                checked = _checked_boxes(boxes, size_wh, name)
+            yield _Loaded(index, path, image, size_wh, checked, scores, boxes_from)
         except VitruvianError as error:
             yield _Loaded(index, path, error=error)
 
@@ -388,9 +430,11 @@ def _checked_boxes(boxes: Any, size_wh: tuple[int, int], name: str) -> np.ndarra
 
 
 def _boxes_per_image(boxes: Any, count: int) -> Iterable[Any]:
-    if boxes is None:
-        return repeat(None, count)
-    if not isinstance(boxes, list | tuple) and not (isinstance(boxes, np.ndarray) and boxes.ndim == 3):
+    if boxes is None or callable(boxes):
+        return repeat(boxes, count)
+    if not (isinstance(boxes, list | tuple) and not isinstance(boxes, Detections)) and not (
+        isinstance(boxes, np.ndarray) and boxes.ndim == 3
+    ):
         raise ShapeError(
             "for a list of images, boxes must be a list with an (N, 4) array (or None) for each image, "
             f"got {type(boxes).__name__}"

@@ -66,7 +66,9 @@ class LossPart(_Strict):
 
 
 class OptimPart(_Strict):
-    """Optimiser, schedule and averaging. ``milestones`` are epochs at which a ``step`` schedule divides lr by 10."""
+    """Optimiser, schedule and averaging. ``milestones`` are epochs at which a ``step`` schedule divides lr by 10;
+    epochs in which the network rests (adversarial training's second stage) do not count.
+    """
 
     name: Literal["adamw", "adam", "rmsprop", "sgd"] = "adamw"
     lr: float = Field(1e-3, gt=0)
@@ -114,6 +116,23 @@ class AdversarialPart(_Strict):
     map_error: float = Field(0.5, gt=0)
     stages: Stages
     began: Equilibrium = Field(default_factory=lambda: Equilibrium.model_validate({}))
+
+    @model_validator(mode="after")
+    def _every_key_has_an_effect(self) -> AdversarialPart:
+        idle = {"began"}
+        if self.mode == "began":
+            idle = {"judges", "architecture", "alpha", "beta", "length", "within", "map_error"}
+        elif "pose" not in self.judges:
+            idle |= {"beta", "length", "within"}
+        elif "confidence" not in self.judges:
+            idle |= {"alpha", "map_error"}
+        defaults = AdversarialPart.model_construct(stages=self.stages)
+        changed = sorted(k for k in idle & self.model_fields_set if getattr(self, k) != getattr(defaults, k))
+        if changed:
+            raise ValueError(
+                f"{', '.join(changed)} would change nothing with mode '{self.mode}' and judges {list(self.judges)}"
+            )
+        return self
 
 
 class Recipe(_Strict):
@@ -197,7 +216,7 @@ class Recipe(_Strict):
             raise RecipeError(f"{path}: expected keys and values, got {type(data).__name__}")
         for override in overrides or []:
             _apply(data, override)
-        return cls.check(data, str(path))
+        return cls.check(data, " ".join([str(path), *(f"--set {override}" for override in overrides or [])]))
 
     @classmethod
     def check(cls, data: dict, where: str = "recipe") -> Recipe:

@@ -87,7 +87,9 @@ class RandomPhotometry:
         gains = 1 + rng.uniform(-self.colour, self.colour, 3)
         if self.darken_max:  # no draw where it is off, so that runs from before it existed can be repeated
             gains *= 1 - rng.uniform(0, self.darken_max, 3)
-        tables = np.clip(255 * tone[None] * gains[:, None] + 0.5, 0, 255).astype(np.uint8)
+        tables = np.outer(255 * gains, tone)
+        tables += 0.5
+        tables = np.minimum(np.maximum(tables, 0, out=tables), 255, out=tables).astype(np.uint8)
         return np.array(_pillow(image).point(tables.ravel().tolist()))
 
     def _erase(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:

@@ -1,7 +1,18 @@
 """Bricks shared by the model families."""
 
+from .attention import ATTENTION
 from .blocks import BasicBlock, Bottleneck, conv_bn_act
-from .heads import HeatmapHead, SimccHead, build_head
+from .heads import HeatmapHead, PixelHeads, SimccHead, build_head
 from .options import whole_numbers
 
-__all__ = ["BasicBlock", "Bottleneck", "HeatmapHead", "SimccHead", "build_head", "conv_bn_act", "whole_numbers"]
+__all__ = [
+    "ATTENTION",
+    "BasicBlock",
+    "Bottleneck",
+    "HeatmapHead",
+    "PixelHeads",
+    "SimccHead",
+    "build_head",
+    "conv_bn_act",
+    "whole_numbers",
+]

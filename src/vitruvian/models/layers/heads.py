@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ...codecs import Codec, HeatmapCodec, SimccCodec
+from ...codecs import Codec, HeatmapCodec, PixelsCodec, SimccCodec
 from ...errors import ShapeError
 
 
@@ -45,10 +45,35 @@ class SimccHead(nn.Module):
         return {"simcc_x": self.to_x(flat), "simcc_y": self.to_y(flat)}
 
 
+class PixelHeads(nn.Module):
+    """One 1x1 convolution a head of the codec, enlarged by a pixel shuffle where features are coarser than its maps.
+
+    Weights start as Keras starts a layer that says nothing else (Glorot, uniform), as in system 0.
+    """
+
+    def __init__(self, channels: int, joints: int, feature_stride: int, codec: PixelsCodec) -> None:
+        super().__init__()
+        if feature_stride % codec.stride or feature_stride == 0:
+            raise ShapeError(f"features of stride {feature_stride} cannot give maps of stride {codec.stride}")
+        factor = feature_stride // codec.stride
+        self.project = nn.ModuleDict(
+            {head: nn.Conv2d(channels, shape[0] * factor**2, 1) for head, shape in codec.shapes(joints).items()}
+        )
+        self.shuffle = nn.PixelShuffle(factor) if factor > 1 else nn.Identity()
+        for project in self.project.values():
+            nn.init.xavier_uniform_(project.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(project.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        return {head: self.shuffle(project(features)) for head, project in self.project.items()}
+
+
 def build_head(channels: int, joints: int, feature_stride: int, codec: Codec) -> nn.Module:
     """The head for a codec; `ShapeError` for a codec that no head serves."""
     if isinstance(codec, HeatmapCodec):
         return HeatmapHead(channels, joints, feature_stride, codec)
     if isinstance(codec, SimccCodec):
         return SimccHead(channels, joints, feature_stride, codec)
-    raise ShapeError(f"no head for a codec of kind '{codec.kind}'; known: heatmap, simcc")
+    if isinstance(codec, PixelsCodec):
+        return PixelHeads(channels, joints, feature_stride, codec)
+    raise ShapeError(f"no head for a codec of kind '{codec.kind}'; known: heatmap, pixels, simcc")

@@ -32,6 +32,19 @@ class TorchBackend:
             arrays = self._network(self._torch.from_numpy(self.card.preprocess.normalise(crops)))
         return Outputs({k: v.numpy() for k, v in arrays.items()})
 
+    def attention(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """What a network with attention looks at; crops as in `run`.
+
+        The network's own ``attention_maps``: ``"holistic"`` (B, 1, h, w) and ``"part"`` (B, K, h, w), as far as it has
+        them. Empty for networks without that method.
+        """
+        maps_of = getattr(self._network, "attention_maps", None)
+        if maps_of is None:
+            return {}
+        with self._torch.inference_mode():
+            arrays = maps_of(self._torch.from_numpy(self.card.preprocess.normalise(crops)))
+        return {k: v.float().numpy() for k, v in arrays.items()}
+
     def close(self) -> None:
         """See `Backend.close`."""
         del self._network

@@ -1,0 +1,63 @@
+"""``--boxes``: the people's boxes of a COCO detections file, photo by photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._common import plural
+
+if TYPE_CHECKING:
+    from ..predict import Detections
+
+
+@dataclass(frozen=True)
+class PhotoBoxes:
+    """Boxes with scores by the place of the photo in the list (None: none are given), and what to tell the user."""
+
+    boxes: list[Detections] | None
+    said: str
+
+    @classmethod
+    def none(cls) -> PhotoBoxes:
+        """Without a file."""
+        said = "Boxes: none given (--boxes) and this version has no person detector, so each whole image is one person."
+        return cls(None, said)
+
+    @classmethod
+    def read(cls, file: Path, photos: Sequence[Path]) -> PhotoBoxes:
+        """The file's boxes for each photo; those without area inside their image are left out and counted."""
+        import numpy as np
+
+        from ..data.images import image_size
+        from ..errors import FormatError, ImageError
+        from ..formats.coco import detections_of, read_detections
+        from ..geometry import boxes as box_tools
+        from ..predict import Detections
+
+        detections = read_detections(file)
+        boxes: list[Detections] = []
+        unknown = dropped = 0
+        for photo in photos:
+            entry = detections_of(detections, photo)
+            unknown += entry is None
+            found, scores = entry if entry is not None else (np.zeros((0, 4)), np.zeros(0))
+            try:
+                usable = box_tools.area(box_tools.clip(found, image_size(photo))) > 0
+            except ImageError:
+                usable = np.ones(len(found), bool)  # decoding will say what is wrong with it
+            dropped += int((~usable).sum())
+            boxes.append(Detections(found[usable], scores[usable]))
+        if unknown == len(photos):
+            some = ", ".join(repr(name) for name in list(detections)[:3])
+            raise FormatError(
+                file, f"mentions none of the {plural(unknown, 'image')}; its image ids are {some or 'none'}"
+            )
+        said = f"Boxes: {plural(sum(len(found) for found, _ in boxes), 'box')} from {file}"
+        if unknown:
+            said += f"; {plural(unknown, 'image')} not mentioned there, so nobody is looked for"
+        if dropped:
+            said += f"; {plural(dropped, 'box')} without area inside the image left out"
+        return cls(boxes, said + ".")

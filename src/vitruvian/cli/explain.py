@@ -1,0 +1,66 @@
+"""``vitruvian explain``: what a network sees in a photo, joint by joint, as a picture and as a web page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ._boxes import PhotoBoxes
+from ._common import make_folder, plural
+
+
+@click.command(short_help="Show heatmaps and attention over a photo.")
+@click.argument("photo", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
+)
+@click.option(
+    "--boxes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="COCO detections (JSON) with the people's boxes. Without it the whole photo is taken for one person.",
+)
+@click.option(
+    "--model", default="default", show_default=True, help="A shipped model's name, a weight file, a run folder."
+)
+@click.option(
+    "--people", type=click.IntRange(1), default=10, show_default=True, help="The best-scored people that are shown."
+)
+@click.option("--backend", help="onnxruntime (default), openvino or torch; attention needs torch.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads; by default the runtime's choice.")
+def command(
+    photo: Path, out: Path, boxes: Path | None, model: str, people: int, backend: str | None, threads: int | None
+) -> None:
+    """Find people in PHOTO and show how: for each, the heatmap of every joint over the crop, with names and scores.
+
+    Where the model has attention (and runs on torch), also what it attends to: as a whole, and for each joint. Writes
+    NAME_explained.png and NAME_explained.html, which needs nothing beside it.
+    """
+    from ..data.images import read_image, write_image
+    from ..draw import draw
+    from ..draw.explain import explain_page, explain_sheet
+    from ..formats.writing import write_text
+    from ..predict import load
+    from ..predict.explain import explain
+
+    make_folder(out)
+    image = read_image(photo)
+    given = PhotoBoxes.none() if boxes is None else PhotoBoxes.read(boxes, [photo])
+    with load(model, backend, threads) as predictor:
+        poses, found = explain(predictor, image, None if given.boxes is None else given.boxes[0], people)
+        about = f"Model: {predictor.card.name} ({predictor.description})"
+    attention = any(person.has_attention for person in found)
+    said = (
+        "Attention is shown over its highest value in each map."
+        if attention
+        else "No attention: the model has none, or does not run on torch (--backend torch)."
+    )
+    for line in (about, given.said, said):
+        click.echo(line)
+    picture = out / f"{photo.stem}_explained.png"
+    write_image(picture, explain_sheet(found))
+    page = explain_page(found, draw(image, poses, boxes=True), title=photo.name, notes=(about, given.said, said))
+    written = write_text(picture.with_suffix(".html"), page)
+    click.echo(f"{plural(len(found), 'person')} explained")
+    for path in (picture, written):
+        click.echo(f"wrote {path}")

@@ -1,0 +1,141 @@
+"""Whole pictures of one person with mask and joints, each at its own size, and batches of pictures of equal size.
+
+What system 0 trains on: not crops, but pictures as `prepare_masks` makes them. It had batches of one, since sizes vary;
+`same_size_batches` makes larger ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import VitruvianError
+from ..formats import rle
+from ..geometry import Affine
+from ..skeletons import Skeleton
+from ..transforms import Geometry, Photometry, warp
+from ..types import Person, Record, Sample
+from .dataset import _remapped, photo
+
+
+class WholePictures:
+    """Pictures with exactly one person, who has a mask and a labelled joint; others are left out.
+
+    Sides are padded with zeros on the right and below, so joints keep their coordinates.
+
+    Parameters
+    ----------
+    records : e.g. of the factory's ``train.json``.
+    skeleton : joints of the samples; those a record's skeleton lacks are NaN with visibility 0.
+    geometry, photometry : augmentation of picture, mask and joints together, or None.
+    multiple : of which every side is made one: 16 for a U-Net of five levels.
+    seed : of every random draw, which comes from (seed, epoch, index) alone.
+    decode : record -> (H, W, 3) uint8 RGB.
+
+    Raises
+    ------
+    VitruvianError
+        No picture is left.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        skeleton: Skeleton,
+        geometry: Geometry | None = None,
+        photometry: Photometry | None = None,
+        multiple: int = 16,
+        seed: int = 0,
+        decode: Callable[[Record], np.ndarray] = photo,
+    ) -> None:
+        self.skeleton, self.geometry, self.photometry = skeleton, geometry, photometry
+        self.multiple, self.seed, self.epoch = multiple, seed, 0
+        self._decode = decode
+        self.records: list[Record] = []
+        self.people: list[tuple[int, Person]] = []
+        for record in records:
+            alone = record.persons[0] if len(record.persons) == 1 else None
+            if alone is None or alone.is_crowd or alone.segmentation is None or not alone.labelled.any():
+                continue
+            self.people.append((len(self.records), _remapped(alone, record.skeleton, skeleton)))
+            self.records.append(record)
+        if not self.people:
+            raise VitruvianError(
+                f"none of {len(records)} pictures has exactly one person with joints and a mask; "
+                f"`vitruvian prepare masks-and-joints` makes such"
+            )
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def size_wh(self, index: int) -> tuple[int, int]:
+        """(width, height) of the sample ``index``, from the record where it tells, else from the picture."""
+        size_wh = self.records[index].size_wh
+        if size_wh is None:
+            height, width = self._decode(self.records[index]).shape[:2]
+            size_wh = width, height
+        width, height = (-(-side // self.multiple) * self.multiple for side in size_wh)
+        return width, height
+
+    def sample(self, index: int, epoch: int = 0) -> Sample:
+        """The picture ``index`` as epoch ``epoch`` sees it."""
+        image, person = self._decode(self.records[index]), self.people[index][1]
+        height, width = image.shape[:2]
+        mask = rle.to_mask(person.segmentation, (width, height)).astype(np.uint8)
+        rng = np.random.default_rng((self.seed, epoch, index))
+        padded_wh, change, flipped = self.size_wh(index), Affine.identity(), False
+        if self.geometry is None:
+            right, below = padded_wh[0] - width, padded_wh[1] - height
+            image, mask = np.pad(image, ((0, below), (0, right), (0, 0))), np.pad(mask, ((0, below), (0, right)))
+        else:
+            change, flipped = self.geometry.sample(rng, padded_wh)
+            image = warp(image, change, padded_wh)
+            mask = (warp(mask * 255, change, padded_wh) >= 128).astype(np.uint8)
+        if self.photometry is not None:
+            image = self.photometry(rng, image)
+        keypoints, visibility = change.apply(person.keypoints_px), person.visibility
+        if flipped:
+            keypoints, visibility = keypoints[self.skeleton.flip], visibility[self.skeleton.flip]
+        return Sample(image, keypoints.astype(np.float32), visibility, change, mask, flipped)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        """A sample as arrays that a loader can stack with others of its size; ``key`` is an index or (index, epoch)."""
+        index, epoch = key if isinstance(key, tuple) else (key, self.epoch)
+        sample = self.sample(index, epoch)
+        return {
+            "image": np.ascontiguousarray(sample.image),
+            "keypoints_px": sample.keypoints_px,
+            "visibility": sample.visibility,
+            "mask": sample.mask,
+            "frame_to_input": sample.frame_to_input.matrix.astype(np.float32),
+            "index": np.int64(index),
+        }
+
+
+def same_size_batches(
+    sizes_wh: Sequence[tuple[int, int]], batch_size: int, rng: np.random.Generator | None = None
+) -> list[list[int]]:
+    """Every index once, in batches of up to ``batch_size`` pictures that all have one size.
+
+    Parameters
+    ----------
+    sizes_wh : (width, height) of each picture.
+    batch_size : a size's last batch may be smaller.
+    rng : shuffles pictures within a size, and the batches; None keeps the order, batches by their first picture.
+    """
+    if batch_size < 1:
+        raise VitruvianError(f"a batch has at least 1 picture, got {batch_size}")
+    order = np.arange(len(sizes_wh)) if rng is None else rng.permutation(len(sizes_wh))
+    waiting: dict[tuple[int, int], list[int]] = {}
+    batches: list[list[int]] = []
+    for index in order.tolist():
+        size_wh = sizes_wh[index]
+        batch = waiting.setdefault(size_wh, [])
+        if not batch:
+            batches.append(batch)
+        batch.append(index)
+        if len(batch) == batch_size:
+            waiting[size_wh] = []
+    return [batches[i] for i in (range(len(batches)) if rng is None else rng.permutation(len(batches)))]

@@ -1,0 +1,292 @@
+"""Where people's boxes come from: `Detector`, and adapters for detectors of other makers.
+
+A detector is a function from an image to boxes and scores; `Predictor.predict(image, boxes=detector)` calls it.
+Anything callable will do; `from_callable` cleans up after those that find all sorts of things, and `OnnxDetector` runs
+an ONNX file.
+
+Adding a detector: see ``docs/adding-a-detector.md``. Non-maximum suppression is in ``select.py``; the letterbox is
+`Preprocess` with the whole image as its box and no padding, so its map back is the inverse of an `Affine`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ..errors import ShapeError, VitruvianError, WeightsError
+from ..geometry import boxes as box_tools
+from ..preprocess import Preprocess
+from .select import box_nms
+
+_MOST = 1000
+"""Boxes that go into the suppression at most, the best ones: a threshold of 0 must not take minutes."""
+
+LETTERBOX = Preprocess(size_wh=(640, 640), padding=1.0, mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0), fill=114)
+"""What the YOLO family is trained with: RGB 0..1, the image in the middle of grey."""
+
+
+class Detections(NamedTuple):
+    """Boxes (N, 4) xyxy in pixels of the image and their scores (N,) in [0, 1]."""
+
+    boxes_xyxy: np.ndarray
+    scores: np.ndarray
+
+
+class Detector(Protocol):
+    """Anything that finds people.
+
+    It is called from the thread that decodes images, while the network of another thread is at work.
+    """
+
+    def __call__(self, image: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W, 3) uint8 RGB -> boxes (N, 4) x0, y0, x1, y1 in pixels of the image, scores (N,) in [0, 1].
+
+        The image must not be changed. Nobody there: N is 0.
+        """
+        ...
+
+
+def checked_detections(found: Any, size_wh: tuple[int, int], name: str) -> Detections:
+    """What a detector returned, as float64 arrays; boxes without an area inside of the image are left out.
+
+    Raises
+    ------
+    ShapeError
+        Something else than boxes and as many scores in [0, 1]; the message begins with ``name``.
+    """
+    try:
+        boxes, scores = found
+        boxes = box_tools.as_boxes(boxes)
+        scores = np.asarray(scores, np.float64)
+    except (TypeError, ValueError) as error:  # ShapeError is a ValueError
+        raise ShapeError(f"{name}: a detector must return boxes (N, 4) and scores (N,): {error}") from error
+    if scores.shape != boxes.shape[:1] or not ((scores >= 0) & (scores <= 1)).all():
+        span = f"{scores.min():g} ... {scores.max():g}" if scores.size else "none"
+        raise ShapeError(
+            f"{name}: a detector must return one score in [0, 1] for each of its {len(boxes)} boxes, "
+            f"got shape {scores.shape}, {span}"
+        )
+    seen = box_tools.area(box_tools.clip(boxes, size_wh)) > 0
+    return Detections(boxes[seen], scores[seen])
+
+
+def from_callable(
+    function: Callable[[np.ndarray], Any],
+    *,
+    person_label: int | str | None = None,
+    min_score: float = 0.5,
+    max_iou: float | None = None,
+) -> Detector:
+    """A `Detector` out of a function of an (H, W, 3) uint8 RGB image that finds all sorts of things.
+
+    Parameters
+    ----------
+    function : returns ``(boxes, scores)``, ``(boxes, scores, labels)``, or a mapping with these names (torchvision's);
+        arrays, lists or torch tensors, boxes (N, 4) as x0, y0, x1, y1 in pixels of the image.
+    person_label : which of the labels means a person (COCO's 1 in torchvision); None: every box is one.
+    min_score : boxes below it are left out.
+    max_iou : of boxes that overlap by more, only the best is kept; None where the detector has seen to that itself.
+
+    Raises
+    ------
+    VitruvianError
+        When it is called: ``person_label`` is given, but the function returns no labels.
+    ShapeError
+        When it is called: another kind of result.
+    """
+
+    def detect(image: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
+        found = function(image)
+        parts = [found.get(key) for key in ("boxes", "scores", "labels")] if isinstance(found, Mapping) else list(found)
+        arrays = [_array(part) for part in parts if part is not None]
+        if len(arrays) < 2 or len(arrays[0]) != len(arrays[1]):
+            raise ShapeError(
+                "expected boxes (N, 4), scores (N,) and perhaps labels (N,) from the detector, "
+                f"got arrays of {[a.shape for a in arrays]}"
+            )
+        boxes, scores = arrays[0].reshape(-1, 4), arrays[1]
+        keep = scores >= min_score
+        if person_label is not None:
+            if len(arrays) < 3:
+                raise VitruvianError(f"person_label is {person_label!r}, but the detector returns no labels")
+            keep &= arrays[2] == person_label
+        return _suppressed(boxes[keep], scores[keep], max_iou)
+
+    return detect
+
+
+def _array(part: Any) -> np.ndarray:
+    """Of an array, a list, or a torch tensor on any device."""
+    return np.asarray(part.detach().cpu().numpy() if hasattr(part, "detach") else part)
+
+
+def _suppressed(boxes: np.ndarray, scores: np.ndarray, max_iou: float | None) -> tuple[np.ndarray, np.ndarray]:
+    best = np.argsort(-scores, kind="stable")[:_MOST]
+    boxes, scores = boxes[best], scores[best]
+    if max_iou is not None:
+        kept = box_nms(boxes, scores, max_iou)
+        boxes, scores = boxes[kept], scores[kept]
+    return boxes, scores
+
+
+# --- ONNX files ------------------------------------------------------------------------------------------------------
+
+Layout = Callable[[Sequence[np.ndarray], int], tuple[np.ndarray, np.ndarray]]
+"""A network's outputs for one image, and the index of the class "person" -> boxes (N, 4) x0, y0, x1, y1 in pixels of
+the network's input, scores (N,)."""
+
+
+def _yolo(outputs: Sequence[np.ndarray], person: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = _rows(outputs[0], 5 + person)
+    return _corners(rows[:, :4]), rows[:, 4 + person]
+
+
+def _yolo_transposed(outputs: Sequence[np.ndarray], person: int) -> tuple[np.ndarray, np.ndarray]:
+    return _yolo([np.swapaxes(outputs[0], -1, -2)], person)
+
+
+def _yolo_objectness(outputs: Sequence[np.ndarray], person: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = _rows(outputs[0], 6 + person)
+    return _corners(rows[:, :4]), rows[:, 4] * rows[:, 5 + person]
+
+
+def _boxes_scores_labels(outputs: Sequence[np.ndarray], person: int) -> tuple[np.ndarray, np.ndarray]:
+    fours = [o for o in outputs if o.shape[-1:] == (4,) and o.dtype.kind == "f"]
+    boxes = max(fours, key=lambda o: o.size, default=None)  # the scores of four boxes are four numbers too
+    flat = [o for o in outputs if o is not boxes]
+    scores = next((o.reshape(-1) for o in flat if o.dtype.kind == "f"), None)
+    if boxes is None or scores is None or scores.size != boxes.size // 4:
+        raise WeightsError(f"expected outputs with boxes (N, 4) and scores (N,), got {[o.shape for o in outputs]}")
+    return _of_people(boxes.reshape(-1, 4), scores, flat, person)
+
+
+def _boxes_scored(outputs: Sequence[np.ndarray], person: int) -> tuple[np.ndarray, np.ndarray]:
+    scored = next((o for o in outputs if o.shape[-1:] == (5,) and o.dtype.kind == "f"), None)
+    if scored is None:
+        raise WeightsError(f"expected an output of boxes and scores (N, 5), got {[o.shape for o in outputs]}")
+    rows = scored.reshape(-1, 5)
+    return _of_people(rows[:, :4], rows[:, 4], [o for o in outputs if o is not scored], person)
+
+
+LAYOUTS: dict[str, Layout] = {
+    "yolo": _yolo,  # one output of (A, 4 + C) rows: centre x, y, width, height, a score for each class
+    "yolo_transposed": _yolo_transposed,  # the same as (4 + C, A): YOLOv8 and later
+    "yolo_objectness": _yolo_objectness,  # (A, 5 + C): a score for there being anything stands before the classes'
+    "boxes_scores_labels": _boxes_scores_labels,  # float (N, 4), float (N,), perhaps integer (N,), in any order
+    "boxes_scored": _boxes_scored,  # float (N, 5) corners and score, perhaps integer labels (N,)
+}
+
+
+def _rows(output: np.ndarray, least: int) -> np.ndarray:
+    if output.ndim < 2 or output.shape[-1] < least:
+        raise WeightsError(f"expected rows of {least} or more numbers from the detector, got an output {output.shape}")
+    return output.reshape(-1, output.shape[-1])
+
+
+def _corners(centres_and_sizes: np.ndarray) -> np.ndarray:
+    half = centres_and_sizes[:, 2:] / 2
+    return np.concatenate([centres_and_sizes[:, :2] - half, centres_and_sizes[:, :2] + half], axis=1)
+
+
+def _of_people(
+    boxes: np.ndarray, scores: np.ndarray, others: Sequence[np.ndarray], person: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those that the integer output of the same length says are people; all where there is no such output."""
+    labels = next((o.reshape(-1) for o in others if o.dtype.kind in "iu" and o.size == len(boxes)), None)
+    keep = np.full(len(boxes), True) if labels is None else labels == person
+    return boxes[keep], scores[keep]
+
+
+class OnnxDetector:
+    """A detector in an ONNX file, on ONNX Runtime. It is a `Detector`.
+
+    Parameters
+    ----------
+    path : the file. Its first input takes one image, (1, 3, h, w), (1, h, w, 3) or either without the 1. uint8 inputs
+        get pixels, float inputs get them normalised by ``preprocess``.
+    layout : how its outputs are read: a name in `LAYOUTS`, or a function of your own (see `Layout`).
+    person : index of the class, or the label, that means a person.
+    preprocess : size, colours, mean and fill of the letterbox; a size fixed in the file wins over its ``size_wh``.
+    min_score : boxes below it are left out.
+    max_iou : of boxes that overlap by more, only the best is kept; None: the file does that itself.
+    first_centre : where the detector puts the centre of its input's first pixel: 0.5 (edges at integers: YOLO,
+        torchvision and most others), or 0 as in this package.
+    threads : CPU threads; None leaves the choice to ONNX Runtime.
+
+    Raises
+    ------
+    VitruvianError
+        An unknown layout.
+    WeightsError
+        A file that cannot be read, an input that is no image, or (when called) outputs that do not fit the layout.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        layout: str | Layout = "yolo_transposed",
+        *,
+        person: int = 0,
+        preprocess: Preprocess = LETTERBOX,
+        min_score: float = 0.5,
+        max_iou: float | None = 0.65,
+        first_centre: float = 0.5,
+        threads: int | None = None,
+    ) -> None:
+        if isinstance(layout, str) and layout not in LAYOUTS:
+            raise VitruvianError(f"unknown layout '{layout}'; known: {', '.join(LAYOUTS)}, or a function of your own")
+        self._read: Layout = LAYOUTS[layout] if isinstance(layout, str) else layout
+        self._person, self._min_score, self._max_iou, self._shift = person, min_score, max_iou, first_centre
+        self._session = _open(Path(path), threads)
+        taken = self._session.get_inputs()[0]
+        self._input, shape = taken.name, list(taken.shape)
+        self._batched, self._uint8 = len(shape) == 4, taken.type == "tensor(uint8)"
+        image = shape[-3:]
+        if len(shape) not in (3, 4) or 3 not in (image[0], image[-1]):
+            raise WeightsError(f"{path}: the first input must be an image with 3 channels, got the shape {shape}")
+        self._channels_first = image[0] == 3
+        height, width = image[1:] if self._channels_first else image[:2]
+        if isinstance(width, int) and isinstance(height, int):
+            preprocess = replace(preprocess, size_wh=(width, height))
+        self.preprocess = preprocess
+
+    def __call__(self, image: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
+        """See `Detector`."""
+        whole = box_tools.whole_image((image.shape[1], image.shape[0]))
+        crop, frame_to_input = self.preprocess.crop(image, whole)
+        outputs = self._session.run(None, {self._input: self._as_input(crop)})
+        boxes, scores = self._read([np.asarray(output) for output in outputs], self._person)
+        keep = (scores >= self._min_score) & np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        corners = boxes[keep].astype(np.float64).reshape(-1, 2, 2) - self._shift
+        in_photo = frame_to_input.inverse().apply(corners).reshape(-1, 4)
+        found, sure = _suppressed(in_photo, np.clip(scores[keep], 0, 1), self._max_iou)
+        return box_tools.clip(found, (image.shape[1], image.shape[0])), sure
+
+    def _as_input(self, crop: np.ndarray) -> np.ndarray:
+        """(h, w, 3) uint8 -> what the file takes."""
+        if self._uint8:
+            made = crop.transpose(2, 0, 1)[None] if self._channels_first else crop[None]
+        else:
+            made = self.preprocess.normalise(crop[None])
+            made = made if self._channels_first else made.transpose(0, 2, 3, 1)
+        return np.ascontiguousarray(made if self._batched else made[0])
+
+
+def _open(path: Path, threads: int | None) -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such detector")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises its own, undocumented types
+        raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
