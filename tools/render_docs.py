@@ -89,8 +89,43 @@ def training_speed() -> str:
     )
 
 
+def adversarial() -> str:
+    """Supervised against each adversarial mode."""
+    result = _load("adversarial_ablation")
+    rows = [
+        (
+            a["arm"],
+            a["seeds"],
+            f"{a['mean']:.4f} ± {a['deviation']:.4f}",
+            f"{a['gain']['mean']:+.4f} ± {a['gain']['deviation']:.4f}",
+        )
+        for a in result["arms"]
+    ]
+    return _table(("arm", "seeds", "PCK@0.2", "against the control"), rows) + "\n\n" + _origin(result)
+
+
+def hourglass() -> str:
+    """The two-stack hourglass beside the shipped model."""
+    result = _load("hourglass")
+    rows = [
+        (
+            r["model"],
+            f"{r['parameters'] / 1e6:.2f} M",
+            "x".join(str(side) for side in r["input_wh"]),
+            f"{r['pck']:.3f}",
+            f"{r['pck_flip']:.3f}",
+            r["ms_per_person"],
+        )
+        for r in result["rows"]
+    ]
+    header = ("model", "parameters", "input", "PCK@0.2 on lspet/dev", "with flip", "ms per person, batch 8")
+    return _table(header, rows) + "\n\n" + _origin(result)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
+    "adversarial": adversarial,
+    "hourglass": hourglass,
     "per_joint": per_joint,
     "size": size,
     "speed": speed,

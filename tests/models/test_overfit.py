@@ -85,4 +85,4 @@ def test_stacked_hourglass_learns_32_pictures(options: dict, rng: np.random.Gene
 
 
 def test_simple_baseline_learns_32_pictures(rng: np.random.Generator) -> None:
-    _learn("simple_baseline_18", {"width": 32}, "heatmap", 64, rng, steps=80, lr=3e-3)
+    _learn("simple_baseline_18", {"width": 32}, "heatmap", 64, rng, steps=150, lr=3e-3)
