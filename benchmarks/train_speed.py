@@ -15,6 +15,7 @@ import torch
 
 from vitruvian.models import build_model
 from vitruvian.training import Recipe
+from vitruvian.training.memory import keep_memory
 from vitruvian.training.module import LitPose
 from vitruvian.training.run import card_of, loaders
 
@@ -23,6 +24,7 @@ _RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "vitruvian-s.yaml"
 
 def run(batches: int = 40) -> dict[str, Any]:
     """At the final input size of the shipped model's recipe, alternating between the three in slices."""
+    keep_memory()  # as `train` does
     recipe = Recipe.load(_RECIPE, ["train.0.fraction=[0.04,0.2]", "val=[]"])
     loader, _ = loaders(recipe, persistent=False)
     card = card_of(recipe, loader.dataset, {})  # type: ignore[arg-type]
