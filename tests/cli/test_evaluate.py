@@ -66,6 +66,29 @@ def test_models_beside_each_other(annotations, tiny_checkpoint, tmp_path):
     assert sum(line.startswith("| ") for line in lines) == 2 * (1 + 19 + 1)
 
 
+def test_pictures_side_by_side(annotations, tiny_checkpoint, tmp_path):
+    """One panel a model, as high as asked for, with the truth's red in each."""
+    from vitruvian.data import read_image
+    from vitruvian.draw import palette
+
+    weights = tiny_checkpoint / "best.safetensors"
+    widths = []
+    for others in ([], ["--compare", weights]):
+        folder = tmp_path / f"pictures{len(others)}"
+        done = call(tiny_checkpoint, "coco", annotations, *others, "--pictures", folder)
+        assert done.exit_code == 0, done.stderr
+        assert f"wrote 2 pictures into {folder}" in done.output
+        first, second = sorted(folder.iterdir())
+        image = read_image(first)
+        widths.append(image.shape[1])
+        assert image.shape[0] > 320
+        assert (image == np.array(palette.TRUTH)).all(axis=2).any()
+        assert (image == np.array(palette.PREDICTION)).all(axis=2).any()
+        assert second.suffix == ".png"
+    assert widths[1] > 1.8 * widths[0]
+    assert call(tiny_checkpoint, "coco", annotations, "--over-epochs", "--pictures", folder).exit_code == 2
+
+
 def test_lengths_are_said(annotations, tiny_checkpoint, tmp_path):
     data = json.loads(annotations.read_text())
     rows = data["annotations"]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..types import Record
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_PICTURES, _PICTURE_PX = 16, 320
 
 
 @click.command(short_help="Measure models on annotated images.")
@@ -35,6 +36,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--compare", "others", metavar="MODEL", multiple=True, help="Another model; may be given several times.")
 @click.option("--table", type=_FILE, help="Write joints x models as .md (percent) or .csv.")
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Draw truth (red) and each model's prediction (yellow) side by side, {_PICTURES} images into this folder.",
+)
 @click.option("--over-epochs", is_flag=True, help="MODEL is a training's folder: measure every epoch it kept.")
 @click.option("--per-joint", is_flag=True, help="With --over-epochs: a curve for each joint in the plots.")
 @click.option(
@@ -52,6 +58,7 @@ def command(
     boxes: Path | None,
     others: tuple[str, ...],
     table: Path | None,
+    pictures: Path | None,
     over_epochs: bool,
     per_joint: bool,
     out: Path | None,
@@ -74,8 +81,8 @@ def command(
     from ..formats.coco import read_detections
     from ..predict import Selection
 
-    if over_epochs and (others or table):
-        raise click.UsageError("--over-epochs is about one training; leave out --compare and --table")
+    if over_epochs and (others or table or pictures):
+        raise click.UsageError("--over-epochs is about one training; leave out --compare, --table and --pictures")
     if per_joint and not over_epochs:
         raise click.UsageError("--per-joint belongs to --over-epochs")
     if over_epochs and not select:
@@ -103,6 +110,8 @@ def command(
         measured[_unused(report["model"], measured)] = found
         reports.append(report)
     _write_files(reports, measured, out, table)
+    if pictures is not None:
+        _draw(dict(zip(measured, (model, *others), strict=True)), records, options, runtime, pictures)
 
 
 def _measure(
@@ -132,6 +141,46 @@ def _measure(
     for found in measured.values():
         click.echo(f"\n{found.to_text()}\n{_counts(found)}\n")
     return measured, report
+
+
+def _draw(
+    models: Mapping[str, str],
+    records: Sequence[Record],
+    options: dict[str, Any],
+    runtime: dict[str, Any],
+    folder: Path,
+) -> None:
+    """Title -> model: what each finds on the truth's boxes, spread over the data."""
+    import numpy as np
+
+    from ..data.dataset import photo
+    from ..data.images import write_image
+    from ..draw import side_by_side
+    from ..evaluate import counts, truth_box
+    from ..predict import load
+
+    usable = [record for record in records if any(map(counts, record.persons))]
+    places = np.unique(np.linspace(0, len(usable) - 1, min(_PICTURES, len(usable))).round().astype(int))
+    chosen = [usable[i] for i in places]
+    people = [[p for p in record.persons if counts(p)] for record in chosen]
+    boxes = [np.stack([truth_box(p) for p in persons]) for persons in people]
+    images = [photo(record) for record in chosen]
+    found = {}
+    for title, model in models.items():
+        with load(model, **runtime) as predictor:
+            found[title] = predictor.predict(images, boxes, flip=options["flip"], batch=options["batch"])
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, (record, image, persons) in enumerate(zip(chosen, images, people, strict=True)):
+        drawn = side_by_side(
+            image,
+            persons,
+            {title: poses[i] for title, poses in found.items()},
+            threshold=0.0,
+            skeleton=record.skeleton,
+            height_px=_PICTURE_PX,
+        )
+        write_image(folder / f"{i:02d}-{Path(str(record.image_path)).stem}.png", drawn)
+    click.echo(f"wrote {plural(len(chosen), 'picture')} into {folder}")
 
 
 def _write_files(
