@@ -126,6 +126,21 @@ def test_boxes(predict, photos, tmp_path):
     np.testing.assert_allclose(ratio, [0.75, 0.5, 0.25], rtol=0.02)
 
 
+def test_boxes_that_are_not_used_are_counted(predict, photos, tmp_path):
+    file = _detections(
+        tmp_path / "d.json", ("1", (10, 5, 40, 60), 0.75), (2, (0, 0, 64, 64), 0.5), (8, (0, 0, 9, 9), 1)
+    )
+    entries = json.loads(file.read_text(encoding="utf-8"))
+    entries[1]["category_id"] = 3
+    file.write_text(json.dumps(entries), encoding="utf-8")
+    done = predict(photos, "--boxes", file, "--out", tmp_path / "out")
+    assert done.exit_code == 0
+    assert "1 box from" in done.output
+    assert "1 image not mentioned there" in done.output
+    assert "1 image with boxes of other categories only" in done.output
+    assert "1 further image in the file not among these photos" in done.output
+
+
 def test_people_found_twice_are_dropped(predict, photos, tmp_path):
     """Two boxes that are the same give the same pose; the surest is kept, scored by its joints above 0.2."""
     box = (10, 5, 40, 60)

@@ -39,10 +39,14 @@ class PhotoBoxes:
 
         detections = read_detections(file)
         boxes: list[Detections] = []
-        unknown = dropped = 0
+        unknown = dropped = empty = 0
+        used: set[int] = set()
         for photo in photos:
             entry = detections_of(detections, photo)
             unknown += entry is None
+            if entry is not None:
+                used.add(id(entry))
+                empty += len(entry[0]) == 0
             found, scores = entry if entry is not None else (np.zeros((0, 4)), np.zeros(0))
             try:
                 usable = box_tools.area(box_tools.clip(found, image_size(photo))) > 0
@@ -58,6 +62,10 @@ class PhotoBoxes:
         said = f"Boxes: {plural(sum(len(found) for found, _ in boxes), 'box')} from {file}"
         if unknown:
             said += f"; {plural(unknown, 'image')} not mentioned there, so nobody is looked for"
+        if empty:
+            said += f"; {plural(empty, 'image')} with boxes of other categories only, so nobody is looked for"
+        if len(used) < len(detections):
+            said += f"; {plural(len(detections) - len(used), 'further image')} in the file not among these photos"
         if dropped:
             said += f"; {plural(dropped, 'box')} without area inside the image left out"
         return cls(boxes, said + ".")
