@@ -44,7 +44,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     "attention_resnet_18": {"width": 16},  # the backbones are SimpleBaseline's
     "compact": {"widths": (8, 12, 16, 20), "depths": (1, 2, 1), "neck": (12, 8)},
     "harmonic": {"streams": ((2, 2), (3, 3), (4, 4))},
-    "hourglass": {"width": 8},
+    "hourglass": {"width": 32},  # narrower ones have ReLUs that are dead for a whole small batch
     "simple_baseline_18": {"width": 16},
     "simple_baseline_34": {"width": 16},
     "simple_baseline_50": {"width": 16},
