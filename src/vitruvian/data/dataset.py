@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import VitruvianError
-from ..geometry import boxes
+from ..geometry import Affine, boxes
 from ..preprocess import Preprocess
 from ..skeletons import Skeleton
 from ..transforms import Geometry, Photometry, warp
@@ -95,7 +95,7 @@ class PoseDataset:
         for i, record in enumerate(self.records):
             for person in record.persons:
                 if not person.is_crowd and person.labelled.any():
-                    self.people.append((i, _remapped(person, record.skeleton, skeleton)))
+                    self.people.append((i, remapped(person, record.skeleton, skeleton)))
         if not self.people:
             raise VitruvianError(
                 f"no person with labelled joints among {len(self.records)} images; is it the right annotation file?"
@@ -142,25 +142,37 @@ class PoseDataset:
         crop = warp(image, frame_to_input, preprocess.size_wh, preprocess.fill)
         if self.photometry is not None:
             crop = self.photometry(rng, crop)
-        keypoints, visibility = frame_to_input.apply(person.keypoints_px), person.visibility
-        if flipped:
-            keypoints, visibility = keypoints[self.skeleton.flip], visibility[self.skeleton.flip]
-        return Sample(crop, keypoints.astype(np.float32), visibility, frame_to_input, flipped=flipped)
+        keypoints, visibility = joints_under(frame_to_input, person, self.skeleton, flipped)
+        return Sample(crop, keypoints, visibility, frame_to_input, flipped=flipped)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         """A sample as arrays that a loader can stack; ``key`` is an index or (index, epoch)."""
         index, epoch = key if isinstance(key, tuple) else (key, self.epoch)
-        sample = self.sample(index, epoch)
-        return {
-            "image": np.ascontiguousarray(sample.image),
-            "keypoints_px": sample.keypoints_px,
-            "visibility": sample.visibility,
-            "frame_to_input": sample.frame_to_input.matrix.astype(np.float32),
-            "index": np.int64(index),
-        }
+        return as_item(self.sample(index, epoch), index)
 
 
-def _remapped(person: Person, source: Skeleton, target: Skeleton) -> Person:
+def as_item(sample: Sample, index: int) -> dict[str, Any]:
+    """What a loader stacks: the sample's arrays, its mask where it has one, and the index it has in its data set."""
+    item = {
+        "image": np.ascontiguousarray(sample.image),
+        "keypoints_px": sample.keypoints_px,
+        "visibility": sample.visibility,
+        "frame_to_input": sample.frame_to_input.matrix.astype(np.float32),
+        "index": np.int64(index),
+    }
+    return item if sample.mask is None else {**item, "mask": sample.mask}
+
+
+def joints_under(change: Affine, person: Person, skeleton: Skeleton, flipped: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(K, 2) float32 joints where ``change`` takes them, and (K,) visibility; left and right swapped if it mirrors."""
+    keypoints, visibility = change.apply(person.keypoints_px), person.visibility
+    if flipped:
+        keypoints, visibility = keypoints[skeleton.flip], visibility[skeleton.flip]
+    return keypoints.astype(np.float32), visibility
+
+
+def remapped(person: Person, source: Skeleton, target: Skeleton) -> Person:
+    """The person in another skeleton; joints that ``source`` lacks are NaN with visibility 0."""
     if source == target:
         return person
     return replace(

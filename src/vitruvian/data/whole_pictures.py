@@ -17,7 +17,7 @@ from ..geometry import Affine
 from ..skeletons import Skeleton
 from ..transforms import Geometry, Photometry, warp
 from ..types import Person, Record, Sample
-from .dataset import _remapped, photo
+from .dataset import as_item, joints_under, photo, remapped
 
 
 class WholePictures:
@@ -59,7 +59,7 @@ class WholePictures:
             alone = record.persons[0] if len(record.persons) == 1 else None
             if alone is None or alone.is_crowd or alone.segmentation is None or not alone.labelled.any():
                 continue
-            self.people.append((len(self.records), _remapped(alone, record.skeleton, skeleton)))
+            self.people.append((len(self.records), remapped(alone, record.skeleton, skeleton)))
             self.records.append(record)
         if not self.people:
             raise VitruvianError(
@@ -95,23 +95,13 @@ class WholePictures:
             mask = (warp(mask * 255, change, padded_wh) >= 128).astype(np.uint8)
         if self.photometry is not None:
             image = self.photometry(rng, image)
-        keypoints, visibility = change.apply(person.keypoints_px), person.visibility
-        if flipped:
-            keypoints, visibility = keypoints[self.skeleton.flip], visibility[self.skeleton.flip]
-        return Sample(image, keypoints.astype(np.float32), visibility, change, mask, flipped)
+        keypoints, visibility = joints_under(change, person, self.skeleton, flipped)
+        return Sample(image, keypoints, visibility, change, mask, flipped)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         """A sample as arrays that a loader can stack with others of its size; ``key`` is an index or (index, epoch)."""
         index, epoch = key if isinstance(key, tuple) else (key, self.epoch)
-        sample = self.sample(index, epoch)
-        return {
-            "image": np.ascontiguousarray(sample.image),
-            "keypoints_px": sample.keypoints_px,
-            "visibility": sample.visibility,
-            "mask": sample.mask,
-            "frame_to_input": sample.frame_to_input.matrix.astype(np.float32),
-            "index": np.int64(index),
-        }
+        return as_item(self.sample(index, epoch), index)
 
 
 def same_size_batches(

@@ -9,7 +9,6 @@ but for the softmax, which is the codec's. Layout, sign convention and the filte
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..codecs import Codec, HeatmapCodec, PixelsCodec
 from ..errors import ShapeError
 from .layers.harmonic import HConv, added_streams, cat_orders, checked_streams
 from .layers.harmonic_blocks import HarmonicBlock, HarmonicStyle, HarmonicUp
+from .layers.options import finest_level, halving_sides
 
 FAITHFUL: dict[str, Any] = {"norm": "library", "stretched": True, "head_bias": False}
 """Options of the system's network, where they are not the defaults."""
@@ -91,13 +91,7 @@ class HarmonicUNet(nn.Module):
 
         The channels are the streams of the level of that stride.
         """
-        unit = 2 ** (len(self.streams) - 1)
-        height, width = images.shape[-2:]
-        if height % unit or width % unit:
-            raise ShapeError(
-                f"a harmonic U-Net of {len(self.streams)} levels needs sides that are multiples of {unit}, got {width} "
-                f"x {height}; pad the images on the right and below"
-            )
+        halving_sides("a harmonic U-Net", len(self.streams), images.shape[-1], images.shape[-2])
         x, kept = images, []
         for level, block in enumerate(self.down):
             x = block(F.avg_pool2d(x, 2) if level else x)
@@ -127,10 +121,4 @@ def _finest(codec: Codec, levels: int) -> int:
     """The finest level of the decoder: 0 for maps of stride 1."""
     if not isinstance(codec, HeatmapCodec | PixelsCodec):
         raise ShapeError(f"a harmonic U-Net gives heatmaps or pixels, got the codec {codec}")
-    finest = math.log2(codec.stride)
-    if finest % 1 or finest > levels - 1:
-        raise ShapeError(
-            f"a harmonic U-Net of {levels} levels gives maps of stride 1, 2, 4 ... {2 ** (levels - 1)}, got "
-            f"{codec.stride}"
-        )
-    return int(finest)
+    return finest_level("a harmonic U-Net", levels, codec.stride)

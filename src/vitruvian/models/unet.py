@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from ..codecs import Codec, HeatmapCodec, PixelsCodec
 from ..errors import ShapeError
 from .layers import build_head
+from .layers.options import finest_level, halving_sides
 
 _SIMCC_STRIDE = 4  # of the features; SimCC has no maps that would say it
 _SKIPS = ("system", "after", "before")
@@ -66,13 +67,7 @@ class UNet(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C, H / stride, W / stride): for the heads. `ShapeError` where sides do not fit."""
-        unit = 2 ** (self.levels - 1)
-        height, width = images.shape[-2:]
-        if height % unit or width % unit:
-            raise ShapeError(
-                f"a U-Net of {self.levels} levels needs sides that are multiples of {unit}, got {width} x {height}; "
-                f"pad the images on the right and below"
-            )
+        halving_sides("a U-Net", self.levels, images.shape[-1], images.shape[-2])
         x, kept = images, []
         for level, block in enumerate(self.down):
             x = before = block(F.max_pool2d(x, 2) if level else x)
@@ -98,12 +93,7 @@ def _check(codec: Codec, width: int, levels: int, dropout: float, skips: str) ->
     if skips not in _SKIPS or not 0 <= dropout < 1:
         raise ShapeError(f"skips is one of {_SKIPS} and dropout in 0 ... 1, got '{skips}' and {dropout!r}")
     stride = codec.stride if isinstance(codec, HeatmapCodec | PixelsCodec) else _SIMCC_STRIDE
-    finest = math.log2(stride)
-    if finest % 1 or finest > levels - 1:
-        raise ShapeError(
-            f"a U-Net of {levels} levels gives maps of stride 1, 2, 4 ... {2 ** (levels - 1)}, got {stride}"
-        )
-    return int(finest)
+    return finest_level("a U-Net", levels, stride)
 
 
 def _twice(c_in: int, c_out: int) -> nn.Sequential:
