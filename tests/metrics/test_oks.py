@@ -221,7 +221,7 @@ def test_ap_on_real_annotations_equals_pycocotools_on_the_file(shared_data: Path
     want = _pycocotools(records, predictions, json.loads(path.read_text(encoding="utf-8"))).stats
     got = oks_ap(records, predictions).stats
     np.testing.assert_allclose([got[name] for name in STATS], want, rtol=0, atol=1e-9)
-    assert 0.1 < got["AP"] < 0.9
+    assert 0.01 < got["AP"] < 0.99  # neither side found nothing, or everything
 
 
 def test_joint_table_counts_the_matches_of_pycocotools(rng: np.random.Generator) -> None:
