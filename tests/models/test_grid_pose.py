@@ -9,9 +9,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from vitruvian.errors import ShapeError
+from vitruvian.codecs.grid import GridCodec
+from vitruvian.errors import ShapeError, VitruvianError
 from vitruvian.losses import grid_cross_entropy, pose_mpjpe
-from vitruvian.models.grid_pose import KERNELS, TRANSFERS, GridPoseNet, transfer
+from vitruvian.models.grid_pose import (
+    GRID_MODELS,
+    KERNELS,
+    TRANSFERS,
+    GridPoseNet,
+    GridResNet,
+    build_grid_model,
+    transfer,
+)
 
 _SMALL = {"joints": 4, "kernels": (3, 4, 5), "hidden": (12, 16), "grid_wh": (3, 2), "size_wh": (48, 56)}
 
@@ -120,3 +129,99 @@ def test_refusals() -> None:
     with pytest.raises(ShapeError, match=r"expected images \(B, 1, 56, 48\), got \(1, 3, 56, 48\)"):
         GridPoseNet(**_SMALL)(torch.zeros(1, 3, 56, 48))
     GridPoseNet(**{**_SMALL, "size_wh": (40, 40)})  # the smallest there is
+
+
+def test_the_resnet_by_counting() -> None:
+    """ResNet-18 without its last layer has 11,176,512; 4 x 4 cells of 128 channels go into 1024 units."""
+    with torch.device("meta"):
+        for head, last in (("grid", 1700), ("pose", 51)):
+            network = GridResNet(17, head)
+            count = sum(p.numel() for p in network.parameters())
+            neck = 512 * 128 + 2 * 128
+            assert count == 11_176_512 + neck + (128 * 4 * 4 + 1) * 1024 + (1024 + 1) * last
+
+
+def test_the_resnet_transfers_its_backbone_or_all_but_its_head() -> None:
+    small = {"joints": 3, "neck": 2, "hidden": 4, "size_wh": (32, 32), "grid_wh": (2, 2)}
+    grid = GridResNet(head="grid", **small)
+    for what, expected in (("none", ()), ("conv", ("backbone",)), ("conv+fc", ("backbone", "neck", "fc"))):
+        pose = GridResNet(head="pose", **small)
+        before = {name: value.clone() for name, value in pose.state_dict().items()}
+        with torch.no_grad():
+            for parameter in grid.parameters():
+                parameter.normal_()
+        assert transfer(grid, pose, what) == expected
+        for name, value in pose.state_dict().items():
+            source = grid.state_dict()[name] if name.split(".")[0] in expected else before[name]
+            assert torch.equal(value, source), name
+    with pytest.raises(ShapeError, match="from a GridPoseNet to a GridResNet"):
+        transfer(GridPoseNet(**_SMALL, head="grid"), GridResNet(**small), "conv")
+
+
+def test_the_unit_scales_millimetres_and_never_logits() -> None:
+    torch.manual_seed(0)
+    one = GridPoseNet(**_SMALL)
+    ten = GridPoseNet(**_SMALL, unit_mm=10.0)
+    ten.load_state_dict(one.state_dict())
+    image = torch.rand(2, 1, 56, 48)
+    np.testing.assert_allclose(ten(image)["pose_mm"].detach(), 10 * one(image)["pose_mm"].detach(), rtol=1e-5)
+    grid = GridPoseNet(**_SMALL, head="grid")
+    other = GridPoseNet(**_SMALL, head="grid", unit_mm=10.0)
+    other.load_state_dict(grid.state_dict())
+    assert torch.equal(other(image)["grid"], grid(image)["grid"])
+
+
+def test_the_table_builds_and_refuses() -> None:
+    for name in GRID_MODELS:
+        with torch.device("meta"):
+            assert build_grid_model(name, 5, "grid", grid_wh=(3, 4)).shape == (5, 4, 3)
+    with pytest.raises(VitruvianError, match="known: grid_conv, grid_resnet"):
+        build_grid_model("grid_vit", 17, "pose")
+    for options in ({"depht": 18}, {"size_wh": (48, 48)}, {"depth": 19}, {"unit_mm": 0}, {"channels": 2}):
+        with pytest.raises(VitruvianError, match="'grid_resnet' cannot be built"):
+            build_grid_model("grid_resnet", 17, "pose", **options)
+
+
+@pytest.mark.parametrize("head", ["grid", "pose"])
+def test_overfits_24_pictures(head: str, rng: np.random.Generator) -> None:
+    """Four grey dots of their own brightness each; depth is how bright the picture's ground is."""
+    images, points = np.zeros((24, 48, 48), np.float32), rng.uniform(6, 42, (24, 4, 2))
+    depth = rng.uniform(-200, 200, (24, 1))
+    v, u = np.mgrid[:48, :48]
+    for image, joints, ground in zip(images, points, depth[:, 0], strict=True):
+        image += 0.2 + ground / 2000
+        for k, (x, y) in enumerate(joints):
+            image[np.hypot(u - x, v - y) < 3] = 0.4 + 0.2 * k
+    inputs = torch.from_numpy(images[:, None])
+    torch.manual_seed(int(rng.integers(1 << 30)))
+    codec = GridCodec((48, 48), (4, 4), (14.0, 14.0), edges=((0, 1), (1, 2), (2, 3)))
+    network = GridPoseNet(4, head, (8, 16, 32), (256, 256), (4, 4), (48, 48), unit_mm=50.0)
+    targets = codec.encode(points, np.full((24, 4), 2))
+    cells = torch.from_numpy(targets.arrays["grid"])
+    joints_mm = torch.from_numpy(np.concatenate([(points - 24) * 20, np.repeat(depth[:, None], 4, 1)], 2)).float()
+    weights = torch.ones(24, 4)
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=200)
+
+    def error() -> float:
+        found = network(inputs)[network.name].detach()
+        if head == "pose":
+            return pose_mpjpe(found, joints_mm, weights).item()
+        marked = found > 0
+        return 1 - 2 * (marked & (cells > 0)).sum().item() / (marked.sum() + cells.sum()).item()
+
+    before = error()
+    for _ in range(200):
+        optimizer.zero_grad()
+        found = network(inputs)[network.name]
+        loss = grid_cross_entropy(found, cells, weights) if head == "grid" else pose_mpjpe(found, joints_mm, weights)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    after = error()
+    if head == "grid":
+        assert before > 0.3
+        assert after < 0.03, f"cells' F1 {1 - after:.3f}"
+    else:
+        assert before > 150
+        assert after < 25, f"MPJPE {after:.1f} mm"

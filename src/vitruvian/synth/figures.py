@@ -91,13 +91,13 @@ class Figure:
     parts : painted in this order, far to near.
     keypoints_px : (19, 2) float64, joints of `VITRUVIAN19`, wherever they lie.
     turned_away : (19,) bool: joints on the far side of their own piece (an ear behind the head).
-    pose, height_px : how it stands, and its body height in pixels.
+    pose, height_px : how it stands (None where angles are unknown), and its body height in pixels.
     """
 
     parts: list[Part]
     keypoints_px: np.ndarray
     turned_away: np.ndarray
-    pose: Pose
+    pose: Pose | None
     height_px: float
 
     def shown(self, labels: np.ndarray) -> np.ndarray:
@@ -129,7 +129,11 @@ class _Placed:
 
 def make_figure(body: Body, pose: Pose, outfit: Outfit, unit_px: float, pelvis_px: Point) -> Figure:
     """Dress a posed body of ``unit_px`` pixels height and put its pelvis at a pixel."""
-    stance = pose_body(body, pose)
+    return dress(pose_body(body, pose), body, pose, outfit, unit_px, pelvis_px)
+
+
+def dress(stance: Stance, body: Body, pose: Pose | None, outfit: Outfit, unit_px: float, pelvis_px: Point) -> Figure:
+    """A figure around points and frames that are known, of a pose in angles or of none."""
     at = {
         n: (pelvis_px[0] + unit_px * float(p[0]), pelvis_px[1] - unit_px * float(p[1]))
         for n, p in stance.points.items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -52,7 +53,7 @@ def make_scene(seed: int, index: int, size_wh: tuple[int, int]) -> Scene:
     figure = _placed_figure(rng, size_wh)
     behind: list[Part] = []
     before: list[Part] = []
-    if figure.pose.action == "sitting" and rng.random() < 0.7:
+    if figure.pose is not None and figure.pose.action == "sitting" and rng.random() < 0.7:
         behind.append(_seat(rng, figure))
     if rng.random() < 0.25:
         (before if rng.random() < 0.3 else behind).extend(_bystander(rng, figure, size_wh))
@@ -98,12 +99,12 @@ def annotate(scene: Scene) -> Person:
         box_xyxy=box,
         area_px=float(mask.sum()),
         segmentation=rle.encode(mask),
-        extra={
-            "action": scene.figure.pose.action,
-            "yaw_deg": scene.figure.pose.yaw,
-            "height_px": scene.figure.height_px,
-        },
+        extra={**_pose_of(scene.figure), "height_px": scene.figure.height_px},
     )
+
+
+def _pose_of(figure: Figure) -> dict[str, Any]:
+    return {} if figure.pose is None else {"action": figure.pose.action, "yaw_deg": figure.pose.yaw}
 
 
 def synthetic_records(count: int, seed: int = 0, size_wh: tuple[int, int] = (160, 208)) -> list[Record]:
