@@ -11,6 +11,7 @@ from vitruvian.errors import WeightsError
 from vitruvian.preprocess import Preprocess
 from vitruvian.skeletons import SKELETONS
 from vitruvian.weights import Card
+from vitruvian.weights.calibration import Calibration
 
 
 def card(**changes) -> Card:
@@ -55,6 +56,19 @@ def test_an_input_size_that_the_codec_does_not_have_is_refused():
 def test_what_is_not_plain_data_is_named():
     with pytest.raises(WeightsError, match="'some model'.*set"):
         card(provenance={"versions": {1, 2}}).to_json()
+
+
+def test_a_calibration_travels_and_is_no_duty():
+    """Cards without one are the text they were before there were any; one that cannot be is named."""
+    plain = card()
+    assert "calibration" not in json.loads(plain.to_json())
+    assert Card.from_json(plain.to_json()).calibration is None
+    curve = Calibration(((0, 0), (0.5, 0.7), (1, 0.99)), right="near", fitted_on="these")
+    assert Card.from_json(card(calibration=curve).to_json()).calibration == curve
+    data = json.loads(card(calibration=curve).to_json())
+    data["calibration"]["knots"][1] = [0.5, 2]
+    with pytest.raises(WeightsError, match=r"file\.onnx.*knots"):
+        Card.from_json(json.dumps(data), "file.onnx")
 
 
 def test_metrics_are_added_not_replaced():

@@ -42,7 +42,7 @@ def test_run_folder(tmp_path):
 
 def test_errors_say_what_is_known(tmp_path):
     with pytest.raises(
-        WeightsError, match=r"no model 'vitruvian-x'; did you mean 'vitruvian-s'\? Shipped: vitruvian-s"
+        WeightsError, match=r"no model 'vitruvian-x'; did you mean 'vitruvian-s'\? Shipped: person-detector, "
     ):
         find_weights("vitruvian-x")
     with pytest.raises(WeightsError, match=r"no model 'qqq'\. Shipped"):

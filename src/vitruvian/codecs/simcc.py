@@ -1,8 +1,9 @@
 """SimCC: a joint's x and y as two classifications over finely divided bins.
 
 Source: Li et al., ECCV 2022, "SimCC: a Simple Coordinate Classification Perspective for Human Pose Estimation",
-sections 3.1-3.3 (bins of 1 / split pixels, Gaussian label smoothing); the score is the smaller of the two peaks'
-mass, as a joint is only found when both coordinates are.
+sections 3.1-3.3 (bins of 1 / split pixels, Gaussian label smoothing); Jiang et al., 2023, "RTMPose", section 3.3 (the
+softmax of a Gaussian as label, after Diaz & Marathe, CVPR 2019). The score is the smaller of the two peaks' mass, as a
+joint is only found when both coordinates are.
 
 Bin b sits at input pixel (b + 0.5) / split - 0.5, by the pixel-centre rule.
 """
@@ -31,18 +32,24 @@ class SimccCodec:
     sigma : standard deviation of the target in input pixels.
     refine : ``"argmax"`` (the best bin) or ``"parabola"`` (vertex of the parabola through the log-probabilities of
         the best bin and its neighbours, exact for a Gaussian).
+    temperature : None, or what the Gaussian of peak 1 is divided by before a softmax makes the target of it; RTMPose
+        takes 0.1. The target is narrower than its Gaussian by the root of this, and no bin is without any mass.
     """
 
     kind: ClassVar[str] = "simcc"
+    finds_joints: ClassVar[bool] = True
 
     size_wh: tuple[int, int] = (192, 256)
     split: float = 2.0
     sigma: float = 5.0
     refine: str = "parabola"
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         if self.refine not in ("argmax", "parabola") or not (self.split > 0 and self.sigma > 0):
             raise ShapeError(f"refine must be argmax or parabola, split and sigma positive, got {self}")
+        if self.temperature is not None and not 0.01 <= self.temperature <= 10:  # exp(1 / 0.01) is the end of float32
+            raise ShapeError(f"temperature must be None or lie in 0.01 ... 10, got {self.temperature}")
         # Otherwise the mirror image's bins would lie between those of the image, and flipping would move joints.
         if any(abs(side * self.split - count) > 1e-6 for side, count in zip(self.size_wh, self.bins_xy, strict=True)):
             raise ShapeError(f"both sides times split must be whole numbers of bins, got {self}")
@@ -76,6 +83,8 @@ class SimccCodec:
         for axis, (name, count) in enumerate(zip(("simcc_x", "simcc_y"), self.bins_xy, strict=True)):
             distance = np.arange(count, dtype=np.float32) - bins[..., axis : axis + 1]
             target = np.exp(-(distance**2) / (2 * (self.sigma * self.split) ** 2))
+            if self.temperature is not None:
+                target = np.exp((target - 1) / self.temperature)
             arrays[name] = (target / target.sum(-1, keepdims=True) * weights[..., None]).astype(np.float32)
         return Targets(arrays, weights)
 
@@ -92,6 +101,8 @@ class SimccCodec:
         for axis, (name, count) in enumerate(zip(("simcc_x", "simcc_y"), self.bins_xy, strict=True)):
             distance = torch.arange(count, device=bins.device) - bins[..., axis : axis + 1]
             target = torch.exp(-(distance**2) / (2 * (self.sigma * self.split) ** 2))
+            if self.temperature is not None:
+                target = torch.exp((target - 1) / self.temperature)
             arrays[name] = target / target.sum(-1, keepdim=True) * weights[..., None]
         return Targets(arrays, weights)
 
@@ -122,6 +133,8 @@ class SimccCodec:
         inside = np.take_along_axis(cumulated, high[..., None], -1) - np.take_along_axis(cumulated, low[..., None], -1)
         wide = np.arange(-8 * reach, 8 * reach + 1)
         profile = np.exp(-(wide**2) / (2 * (self.sigma * self.split) ** 2))
+        if self.temperature is not None:
+            profile = np.exp((profile - 1) / self.temperature)
         held = profile[np.abs(wide) <= reach].sum() / profile.sum()
         return np.clip(inside[..., 0] / held, 0, 1)
 

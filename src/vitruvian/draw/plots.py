@@ -1,10 +1,14 @@
-"""`curves`: figures over the epochs of a training, as a plot. Needs the extra ``evaluate`` (matplotlib)."""
+"""`curves`: figures over the epochs of a training, as a plot; `reliability_plot`: what scores are worth.
+
+Needs the extra ``evaluate`` (matplotlib).
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,6 +86,50 @@ def curves(
     axes.spines[["top", "right"]].set_visible(False)
     if len(series) > 1:
         figure.legend(loc="outside lower center", ncols=min(len(series), 6), frameon=False, fontsize=8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
+    return Path(path)
+
+
+def reliability_plot(
+    path: str | os.PathLike,
+    models: Mapping[str, tuple[Any, Any, Any]],
+    *,
+    right: str = "right",
+    title: str = "",
+) -> Path:
+    """Plot scores against the share of joints that are right, and write the picture (by its suffix), atomically.
+
+    Parameters
+    ----------
+    models : name -> mean score, share that is right, and number of joints of each group, three arrays as
+        `metrics.calibration.reliability` gives them. On the diagonal scores are chances.
+    right : when a joint is right, in words.
+
+    Raises
+    ------
+    ShapeError
+        Nothing to plot, or columns of different lengths.
+    MissingExtraError
+        matplotlib is not installed.
+    """
+    if not models or any(len({len(column) for column in columns}) != 1 for columns in models.values()):
+        raise ShapeError("a reliability diagram needs three columns of equal length for each model")
+    figure = need("matplotlib.figure", "evaluate", "plots").Figure(figsize=(5, 5.4), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, zorder=1)
+    for i, (name, (score, share, count)) in enumerate(models.items()):
+        total = max(sum(count), 1)
+        error = sum(abs(s - r) * n for s, r, n in zip(score, share, count, strict=True)) / total
+        color, line = _COLORS[i % len(_COLORS)], _DASHES[i % len(_DASHES)]
+        axes.plot(score, share, color=color, linestyle=line, marker="o", markersize=4, zorder=2 + i,
+                  label=f"{name}: error {error:.3f}")  # fmt: skip
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="score", ylabel=f"share of joints: {right}", aspect="equal")
+    axes.grid(color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=10)
     with atomic_path(path) as temporary:
         figure.savefig(temporary)
     return Path(path)

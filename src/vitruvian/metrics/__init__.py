@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..types import Poses, Record
+from .calibration import ece_result
 from .masks import boundary_f, dice, iou, mask_boundary_f_result, mask_dice_result, mask_iou_result, soft_dice
 from .oks import OksResult, oks, oks_ap
 from .pck import (
@@ -35,6 +36,7 @@ from .scales import SCALES, TORSO_FALLBACK, torso_px
 
 METRICS: dict[str, Callable[[Sequence[Record], Sequence[Poses]], MetricResult]] = {
     "auc": auc_result,
+    "ece": ece_result,
     "epe": epe_result,
     "mask_boundary_f": mask_boundary_f_result,
     "mask_dice": mask_dice_result,
@@ -49,7 +51,7 @@ METRICS: dict[str, Callable[[Sequence[Record], Sequence[Poses]], MetricResult]] 
 
 __all__ = [
     "LIMBS12", "METRICS", "SCALES", "TORSO_FALLBACK", "MetricResult", "OksResult", "PckScores",
-    "auc_result", "boundary_f", "dice", "epe_result", "iou", "mask_boundary_f_result", "mask_dice_result",
+    "auc_result", "boundary_f", "dice", "ece_result", "epe_result", "iou", "mask_boundary_f_result", "mask_dice_result",
     "mask_iou_result", "normalised_distances", "oks", "oks_ap", "pck", "pck_auc", "pck_fallback_result", "pck_result",
     "pck_system2_result", "pck_system3_result", "pckh_result", "soft_dice", "torso_px",
 ]  # fmt: skip

@@ -203,7 +203,7 @@ def oks_ap(
     order = list(range(len(truth)))
     if all(isinstance(i, int | np.integer) for i in ids) and len(set(ids)) == len(ids):
         order.sort(key=lambda i: int(ids[i]))
-    images = [_Image.of(truth[i], predictions[i], skeleton, kept, box_area_factor) for i in order]
+    images = [ImagePeople.of(truth[i], predictions[i], skeleton, kept, box_area_factor) for i in order]
     persons = sum(int((~image.ignore).sum()) for image in images)
     stats: dict[str, Any] = dict.fromkeys(STATS)
     if persons:  # without anyone to find COCO's numbers are all -1, here None
@@ -229,8 +229,11 @@ def oks_ap(
 
 # ---------------------------------------------------------------------------------------------- bricks
 @dataclass(frozen=True, eq=False)
-class _Image:
-    """One image in the joints that both sides have: M truths and N predictions as arrays."""
+class ImagePeople:
+    """One image in the joints that both sides have: M truths and N predictions as arrays.
+
+    ``persons`` are the truths' places among the record's persons; who has neither a box nor a joint is no truth.
+    """
 
     truth_px: np.ndarray
     visible: np.ndarray
@@ -240,6 +243,7 @@ class _Image:
     crowd: np.ndarray
     pred_px: np.ndarray
     scores: np.ndarray
+    persons: tuple[int, ...]
     estimated: int
     placeless: int
 
@@ -248,7 +252,7 @@ class _Image:
         return self.crowd | ~self.visible.any(axis=1)
 
     @classmethod
-    def of(cls, record: Record, poses: Poses, skeleton: Skeleton, kept: np.ndarray, factor: float) -> _Image:
+    def of(cls, record: Record, poses: Poses, skeleton: Skeleton, kept: np.ndarray, factor: float) -> ImagePeople:
         remapped = poses.to_skeleton(skeleton)
         placed = [(person, _box_of(person)) for person in record.persons]
         people = [(person, box) for person, box in placed if box is not None]
@@ -267,6 +271,7 @@ class _Image:
             crowd=np.array([person.is_crowd for person, _ in people], dtype=bool),
             pred_px=remapped.keypoints[:, kept].astype(np.float64),
             scores=remapped.person_scores.astype(np.float64),
+            persons=tuple(i for i, (_, box) in enumerate(placed) if box is not None),
             estimated=sum(person.area_px is None for person, _ in people),
             placeless=len(placed) - len(people),
         )
@@ -279,7 +284,7 @@ def _box_of(person: Person) -> np.ndarray | None:
     return box_maths.around_points(person.keypoints_px) if person.labelled.any() else None
 
 
-def _coco_stats(images: list[_Image], sigmas: np.ndarray, max_detections: int) -> np.ndarray:
+def _coco_stats(images: list[ImagePeople], sigmas: np.ndarray, max_detections: int) -> np.ndarray:
     """COCO's ten numbers, -1 where there is nothing to find."""
     coco = need("faster_coco_eval", "evaluate", "OKS AP")
     head = {
@@ -300,7 +305,7 @@ def _coco_stats(images: list[_Image], sigmas: np.ndarray, max_detections: int) -
     return np.asarray(evaluation.stats)
 
 
-def _truth_annotations(images: list[_Image]) -> list[dict[str, Any]]:
+def _truth_annotations(images: list[ImagePeople]) -> list[dict[str, Any]]:
     annotations: list[dict[str, Any]] = []
     for i, image in enumerate(images):
         for m in range(len(image.area_px)):
@@ -320,7 +325,7 @@ def _truth_annotations(images: list[_Image]) -> list[dict[str, Any]]:
     return annotations
 
 
-def _prediction_annotations(images: list[_Image]) -> list[dict[str, Any]]:
+def _prediction_annotations(images: list[ImagePeople]) -> list[dict[str, Any]]:
     annotations: list[dict[str, Any]] = []
     for i, image in enumerate(images):
         for joints_px, score in zip(image.pred_px, image.scores, strict=True):
@@ -344,7 +349,7 @@ def _prediction_annotations(images: list[_Image]) -> list[dict[str, Any]]:
 
 
 def _joint_table(
-    images: list[_Image], joints: list[str], sigmas: np.ndarray, max_detections: int
+    images: list[ImagePeople], joints: list[str], sigmas: np.ndarray, max_detections: int
 ) -> list[dict[str, Any]]:
     total, count, labelled = np.zeros(len(joints)), np.zeros(len(joints), int), np.zeros(len(joints), int)
     for image in images:

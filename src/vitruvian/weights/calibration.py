@@ -1,0 +1,58 @@
+"""`Calibration`: what a model's scores are worth, as a short rising curve that travels in its card.
+
+A score of a codec says how sure a network is, not how often it is right. The curve says that: it is fitted on people
+the network was not trained on (`vitruvian.metrics.calibration`), and prediction puts every score through it. It rises
+strictly, so that the order of joints stays what it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import WeightsError
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Score -> chance that the joint is right, linear between knots.
+
+    Attributes
+    ----------
+    knots : (score, chance) pairs, both strictly rising, from score 0 to score 1, within [0, 1].
+    right : when a joint counts as right, in words, e.g. ``"within 0.2 torso lengths"``.
+    fitted_on : which people, in words.
+    """
+
+    knots: tuple[tuple[float, float], ...]
+    right: str = ""
+    fitted_on: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            knots = tuple((float(x), float(y)) for x, y in self.knots)
+        except (TypeError, ValueError) as error:
+            raise WeightsError(f"a calibration's knots are pairs of numbers, got {self.knots!r}") from error
+        array = np.array(knots).reshape(-1, 2)
+        rising = len(array) >= 2 and bool((np.diff(array, axis=0) > 0).all())
+        if not rising or array[0, 0] != 0 or array[-1, 0] != 1 or not ((array >= 0) & (array <= 1)).all():
+            raise WeightsError(
+                f"a calibration's knots must rise strictly, from score 0 to score 1, within [0, 1]; got {list(knots)}"
+            )
+        object.__setattr__(self, "knots", knots)
+
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
+        """Scores in [0, 1] of any shape -> chances, float32 of the same shape."""
+        x, y = np.array(self.knots).T
+        return np.interp(scores, x, y).astype(np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for the card."""
+        return {"knots": [list(knot) for knot in self.knots], "right": self.right, "fitted_on": self.fitted_on}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Calibration:
+        """The inverse of `to_dict`; `WeightsError` for knots that cannot be."""
+        return cls(tuple(tuple(knot) for knot in data["knots"]), str(data["right"]), str(data["fitted_on"]))

@@ -1,0 +1,175 @@
+"""int8: close to float on a network that finds what it should, and refused where it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+pytest.importorskip("faster_coco_eval")
+from click.testing import CliRunner
+
+from vitruvian.cli import main
+from vitruvian.codecs import HeatmapCodec
+from vitruvian.data.images import write_image
+from vitruvian.errors import ExportError
+from vitruvian.export import int8
+from vitruvian.export.int8 import export_int8
+from vitruvian.formats import write
+from vitruvian.metrics import MetricResult
+from vitruvian.models import build_model
+from vitruvian.predict.backends import OrtBackend
+from vitruvian.preprocess import Preprocess
+from vitruvian.skeletons import Skeleton
+from vitruvian.types import Person, Record
+from vitruvian.weights import Card
+from vitruvian.weights.checkpoint import read_card, save_checkpoint
+
+_SKELETON = Skeleton("dots", ("nose", "left_eye", "right_eye"), (), (0.1, 0.1, 0.1))
+_SIDE = 64
+
+
+def _photos(folder: Path, rng: np.random.Generator, count: int) -> list[Record]:
+    """Dark noise with a red, a green and a blue dot, whose box is the picture less what the crop adds."""
+    folder.mkdir(parents=True)
+    records = []
+    y, x = np.mgrid[:_SIDE, :_SIDE]
+    for i in range(count):
+        image = rng.integers(0, 60, (_SIDE, _SIDE, 3), dtype=np.uint8)
+        points = rng.uniform(8, _SIDE - 9, (3, 2))
+        for k, (u, v) in enumerate(points):
+            image[np.hypot(x - u, y - v) < 4] = np.eye(3, dtype=np.uint8)[k] * 220 + 30
+        path = write_image(folder / f"{i:012d}.png", image)
+        box = np.array([-0.5, -0.5, _SIDE - 0.5, _SIDE - 0.5])
+        records.append(Record(path, i, (_SIDE, _SIDE), _SKELETON, (Person(points, [2, 2, 2], box, area_px=900.0),)))
+    return records
+
+
+@pytest.fixture(scope="module")
+def finder():
+    """A tiny network that finds the dots by construction: no training, no luck."""
+    card = Card(
+        "dots",
+        "dots",
+        _SKELETON,
+        Preprocess((_SIDE, _SIDE), padding=1.0, mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0)),
+        HeatmapCodec((_SIDE, _SIDE), stride=4, sigma=1.5),
+    )
+    return _Dots().eval(), card
+
+
+class _Dots(torch.nn.Module):
+    """Each colour less the others, blurred to a quarter of the size, twice through a convolution and a ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.colours = torch.nn.Conv2d(3, 8, 1)
+        self.blur = torch.nn.Conv2d(8, 8, 8, 4, padding=2, bias=False)  # a cell's centre is between two pixels
+        self.head = torch.nn.Conv2d(8, 3, 1)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.zero_()
+            self.colours.weight[:3, :, 0, 0] = 1.5 * torch.eye(3) - 0.5
+            self.colours.bias[:3] = -0.2
+            for k in range(3):
+                bell = torch.exp(-((torch.arange(8) - 3.5) ** 2) / 8)
+                self.blur.weight[k, k] = torch.outer(bell, bell) / 25
+                self.head.weight[k, k] = 1
+
+    def forward(self, images):
+        return {"heatmaps": self.head(torch.relu(self.blur(torch.relu(self.colours(images)))))}
+
+
+@pytest.fixture
+def people(tmp_path, rng):
+    return _photos(tmp_path / "images", rng, 24)
+
+
+def _crops(records, card, count=12):
+    from vitruvian.data.images import read_image
+
+    return np.stack([card.preprocess.crop(read_image(r.image_path), r.persons[0].box_xyxy)[0] for r in records[:count]])
+
+
+def test_int8_finds_what_float_finds(finder, people, tmp_path):
+    network, card = finder
+    report = export_int8(
+        network, card, tmp_path / "m.onnx", _crops(people, card), people[12:], metrics=("oks_ap",), threads=1
+    )
+    assert report.kind == "int8"
+    assert report.figures["oks_ap"]["float32"] > 0.9
+    assert abs(report.loss) <= 0.5
+    assert report.people == 12
+    assert report.crops == 12
+    assert report.speed_up > 0
+    written = read_card(tmp_path / "m.onnx")
+    assert written.codec == card.codec
+    assert written.provenance["int8"] == {"loss_points": {"oks_ap": round(report.loss, 3)}, "people": 12}
+    import onnx
+
+    graph = onnx.load(str(tmp_path / "m.onnx")).graph
+    kinds = [node.op_type for node in graph.node]
+    assert "QuantizeLinear" in kinds
+    weights = {t.name: t.data_type for t in graph.initializer}
+    assert onnx.TensorProto.INT8 in weights.values()
+    (last,) = (node for node in graph.node if "heatmaps" in node.output)
+    assert last.op_type == "Conv"
+    assert weights[last.input[1]] == onnx.TensorProto.FLOAT  # joints are read between the cells of its maps
+
+
+def test_int8_that_loses_too_much_becomes_float16(finder, people, tmp_path, monkeypatch):
+    network, card = finder
+    lossy = {"pck": {"float32": 0.9, "int8": 0.88, "loss": 2.0}}
+    monkeypatch.setattr(int8, "_figures", lambda *_: (lossy, 12))
+    arguments = (_crops(people, card), people[12:])
+    report = export_int8(network, card, tmp_path / "m.onnx", *arguments, metrics=("oks_ap",), threads=1)
+    assert (report.kind, report.loss) == ("float16", 2.0)
+    assert "int8" not in read_card(tmp_path / "m.onnx").provenance
+    expected = OrtBackend(tmp_path / "m.onnx", threads=1).run(arguments[0]).arrays["heatmaps"]
+    with torch.no_grad():
+        inputs = torch.from_numpy(arguments[0]).permute(0, 3, 1, 2) / 255
+        np.testing.assert_allclose(expected, network(inputs)["heatmaps"], atol=2e-3)
+    for changes in ({"force": True}, {"allowed": 2.0}):
+        kept = export_int8(network, card, tmp_path / "k.onnx", *arguments, metrics=("oks_ap",), threads=1, **changes)
+        assert kept.kind == "int8"
+        assert read_card(tmp_path / "k.onnx").provenance["int8"]["loss_points"] == {"pck": 2.0}
+
+
+def test_int8_without_a_judge_is_refused(finder, people, tmp_path, monkeypatch):
+    network, card = finder
+    monkeypatch.setattr(int8, "evaluate", lambda *_: {"pck": MetricResult("PCK", None)})
+    with pytest.raises(ExportError, match="judge"):
+        export_int8(network, card, tmp_path / "m.onnx", _crops(people, card), people, threads=1)
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_the_command_says_what_it_costs(tmp_path, rng):
+    """Of a network with fresh weights: nothing to lose, but everything has to run."""
+    from vitruvian.skeletons import COCO17
+
+    options = {"widths": (8, 16, 16, 16), "neck": (16, 16), "depths": (1, 1, 1)}
+    codec = HeatmapCodec((64, 64))
+    network = build_model("compact", 17, codec, **options)
+    card = Card("tiny", "compact", COCO17, Preprocess((64, 64)), codec, options)
+    save_checkpoint(tmp_path / "best.safetensors", network.state_dict(), card)
+    records = []
+    (tmp_path / "images").mkdir()
+    for i in range(8):
+        path = write_image(tmp_path / "images" / f"{i:012d}.png", rng.integers(0, 256, (90, 70, 3), dtype=np.uint8))
+        keypoints = rng.uniform(10, 60, (17, 2))
+        person = Person(keypoints, np.full(17, 2), np.array([5.0, 5, 65, 65]), area_px=2000.0)
+        records.append(Record(path, i, (70, 90), COCO17, (person,)))
+    annotations = write("coco", records, tmp_path / "people.json")
+    arguments = ["export", str(tmp_path / "best.safetensors"), str(tmp_path / "m.onnx")]
+    data = ["--int8", "coco", str(annotations), "--images", str(tmp_path / "images"), "--force"]
+    done = CliRunner().invoke(main, arguments + data)
+    assert done.exit_code == 0, done.output
+    for words in ("pck: float32", "oks_ap: float32", "points", "times as fast", "judged on 6 people", "(int8,"):
+        assert words in done.output
+    assert json.loads(json.dumps(read_card(tmp_path / "m.onnx").provenance["int8"]))["people"] == 6
+    assert CliRunner().invoke(main, [*arguments, "--force"]).exit_code == 2
+    assert CliRunner().invoke(main, [*arguments, *data, "--full-precision"]).exit_code == 2
