@@ -9,6 +9,7 @@ import pytest
 
 from vitruvian.data import PoseDataset, SizeSchedule
 from vitruvian.errors import VitruvianError
+from vitruvian.formats import rle
 from vitruvian.preprocess import Preprocess
 from vitruvian.skeletons import COCO17, LSP14, VITRUVIAN19
 from vitruvian.transforms import RandomGeometry, RandomPhotometry
@@ -152,3 +153,82 @@ def test_photometry_leaves_joints_alone():
     np.testing.assert_array_equal(plain.sample(0).image, dataset().sample(0).image)
     np.testing.assert_array_equal(plain.sample(0).keypoints_px, coloured.sample(0).keypoints_px)
     assert (plain.sample(0).image != coloured.sample(0).image).any()
+
+
+# --- masks -----------------------------------------------------------------------------------------------------------
+
+
+def masked(segmentation=True, seed: int = 0, **changes) -> Record:
+    """A red rectangle on black, which is the mask, with a lit corner that tells left from right."""
+    mask = np.zeros((220, 180), bool)
+    mask[60:150, 40:110] = True
+    image = np.where(mask[..., None], [200, 0, 0], 0).astype(np.uint8)
+    image[60:90, 40:60, 1] = 200
+    points, seen = np.full((14, 2), np.nan), np.zeros(14)
+    points[0], seen[0] = (70, 100), 2
+    person = Person(points, seen, box_xyxy=np.array([15.0, 5, 165, 205]), segmentation=rle.encode(mask))
+    person = replace(person, **({} if segmentation else {"segmentation": None}), **changes)
+    return Record(None, f"mask{seed}", (180, 220), LSP14, (person,), extra={"pixels": lambda: image})
+
+
+def test_masks_stay_on_their_person(rng):
+    """Under every rotation, scale, shift and mirror: red is what the mask says, and the lit corner is in it."""
+    geometry = RandomGeometry(180, 1.0, 0.3, 0.1, 0.5)
+    data = dataset([masked()], teaches="mask", geometry=geometry, seed=int(rng.integers(1 << 30)))
+    seen = set()
+    for epoch in range(40):
+        item, flipped = data[(0, epoch)], data.sample(0, epoch).flipped
+        seen.add(flipped)
+        red = item["image"][..., 0] > 100
+        assert item["has_mask"]
+        assert item["mask"].max() <= 1
+        assert (red != (item["mask"] > 0)).sum() <= 0.02 * max(int(red.sum()), 500), epoch
+    assert seen == {True, False}
+
+
+def test_a_mirrored_mask_is_the_mirrored_mask():
+    """One bright pixel of the photo, alone in the mask, ends where the mirror takes it."""
+    mask = np.zeros((256, 192), bool)
+    mask[100, 30] = True
+    image = (mask[..., None] * np.full(3, 250)).astype(np.uint8)
+    person = Person(
+        np.full((14, 2), np.nan),
+        np.zeros(14),
+        box_xyxy=np.array([-0.5, -0.5, 191.5, 255.5]),
+        segmentation=rle.encode(mask),
+    )
+    one = Record(None, "pixel", (192, 256), LSP14, (person,), extra={"pixels": lambda: image})
+    for flip_prob, x in ((0.0, 30), (1.0, 191 - 30)):
+        geometry = RandomGeometry(0, 0, 0, 0, flip_prob)
+        data = PoseDataset([one], LSP14, Preprocess((192, 256), padding=1.0), geometry, teaches="mask")
+        item = data[0]
+        np.testing.assert_array_equal(np.argwhere(item["mask"]), [[100, x]])
+        np.testing.assert_array_equal(np.argwhere(item["image"][..., 0] > 125), [[100, x]])
+
+
+def test_who_teaches():
+    """People with joints, with masks, or with either; those without a mask say so."""
+    jointless = masked(seed=1, visibility=np.zeros(14))
+    people = [masked(), masked(segmentation=False, seed=2), jointless, masked(is_crowd=True, seed=3)]
+    assert [len(dataset(people, teaches=who)) for who in ("joint", "mask", "either")] == [2, 2, 3]
+    assert "mask" not in dataset(people)[0]
+    either = dataset(people, teaches="either")
+    assert [bool(either[i]["has_mask"]) for i in range(3)] == [True, False, True]
+    assert either.sample(1).mask is None
+    assert not either[1]["mask"].any()
+    with pytest.raises(VitruvianError, match="no person with a mask among 1 images"):
+        dataset([masked(segmentation=False)], teaches="mask")
+    with pytest.raises(VitruvianError, match="'joint', 'mask' or 'either'"):
+        dataset(people, teaches="all")
+
+
+def test_polygons_and_run_lengths_give_one_mask():
+    polygon = [[40.0, 60, 110, 60, 110, 150, 40, 150]]
+    items = [dataset([masked(**change)], teaches="mask")[0] for change in ({}, {"segmentation": polygon})]
+    np.testing.assert_array_equal(items[0]["mask"], items[1]["mask"])
+
+
+def test_masks_are_the_same_with_and_without_memory():
+    kept, never = (dataset([masked()], teaches="mask", cache_bytes=room) for room in (1 << 30, 0))
+    for _ in range(2):
+        np.testing.assert_array_equal(kept[0]["mask"], never[0]["mask"])

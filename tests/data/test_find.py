@@ -87,3 +87,11 @@ def test_natural_order_of_mixed_names(tmp_path):
 def test_suffixes_are_lower_case_with_a_dot():
     assert all(s == s.lower() and s.startswith(".") for s in IMAGE_SUFFIXES)
     assert {".jpg", ".jpeg", ".png", ".webp", ".tif", ".heic"} <= set(IMAGE_SUFFIXES)
+
+
+def test_an_empty_path_is_not_the_current_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert len(find_images(".")) == 4
+    for paths in ("", [""], ["img1.png", ""]):
+        with pytest.raises(ImageError, match="is no path"):
+            find_images(paths)

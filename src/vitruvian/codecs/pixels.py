@@ -125,12 +125,15 @@ class PixelsCodec:
         arrays, drawn = self._encode(torch, keypoints, visibility > 0, to_device)
         return Targets({k: v.float() for k, v in arrays.items()}, drawn.float())
 
-    def add_mask(self, targets: Targets, masks: Any) -> Targets:
+    def add_mask(self, targets: Targets, masks: Any, known: Any = None) -> Targets:
         """Targets with ``"mask"`` (B, 2, h, w): each map pixel's share of background and of person.
+
+        Both are 0 in a picture whose mask is not known, which the losses leave out.
 
         Parameters
         ----------
         masks : (B, H, W) of the input's size, numpy or torch as the other targets; not 0 is person.
+        known : (B,) bool, which of the masks there are; None: all.
 
         Raises
         ------
@@ -144,6 +147,8 @@ class PixelsCodec:
         person = person.float() if _is_tensor(person) else person.astype(np.float32)
         person = person.reshape(len(masks), rows, stride, columns, stride).mean((2, 4))[:, None]
         both = [1 - person, person]
+        if known is not None:
+            both = [share * known[:, None, None, None] for share in both]
         if _is_tensor(person):
             import torch
 

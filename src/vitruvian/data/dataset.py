@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import VitruvianError
+from ..formats import rle
 from ..geometry import Affine, boxes
 from ..preprocess import Preprocess
 from ..skeletons import Skeleton
@@ -61,7 +62,7 @@ class PoseDataset:
 
     Parameters
     ----------
-    records : from a format reader; crowds and people without a labelled joint are left out.
+    records : from a format reader; crowds and people who teach nothing that is asked for (``teaches``) are left out.
     skeleton : joints of the samples; those a record's skeleton lacks are NaN with visibility 0.
     preprocess : crop size and padding.
     geometry, photometry : augmentation, or None.
@@ -69,6 +70,8 @@ class PoseDataset:
     seed : of every random draw.
     decode : record -> (H, W, 3) uint8 RGB.
     cache_bytes : decoded photos kept in memory; the rest are decoded each time. All of COCO takes about 55 GB.
+    teaches : who takes part: people with a labelled ``"joint"``, with a ``"mask"``, or with ``"either"``. Samples have
+        masks unless it is ``"joint"``.
     """
 
     def __init__(
@@ -82,24 +85,34 @@ class PoseDataset:
         seed: int = 0,
         decode: Callable[[Record], np.ndarray] = photo,
         cache_bytes: int = 8 * 2**30,
+        teaches: str = "joint",
     ) -> None:
+        if teaches not in ("joint", "mask", "either"):
+            raise VitruvianError(f"teaches is 'joint', 'mask' or 'either', got '{teaches}'")
         self.records, self.skeleton, self.preprocess = list(records), skeleton, preprocess
-        self.geometry, self.photometry, self.seed = geometry, photometry, seed
+        self.geometry, self.photometry, self.seed, self.teaches = geometry, photometry, seed, teaches
         self.sizes = sizes or SizeSchedule(preprocess.size_wh)
         self.epoch = 0
         """The epoch that a plain index means; a loader that shuffles gives (index, epoch) pairs instead."""
         self._decode = decode
         self._images: dict[int, np.ndarray] = {}
+        self._masks: dict[int, np.ndarray] = {}
         self._room = cache_bytes
         self.people: list[tuple[int, Person]] = []
         for i, record in enumerate(self.records):
             for person in record.persons:
-                if not person.is_crowd and person.labelled.any():
+                if not person.is_crowd and self._takes(person):
                     self.people.append((i, remapped(person, record.skeleton, skeleton)))
         if not self.people:
+            wanted = {"joint": "labelled joints", "mask": "a mask", "either": "labelled joints or a mask"}[teaches]
             raise VitruvianError(
-                f"no person with labelled joints among {len(self.records)} images; is it the right annotation file?"
+                f"no person with {wanted} among {len(self.records)} images; is it the right annotation file?"
             )
+
+    def _takes(self, person: Person) -> bool:
+        jointed = bool(person.labelled.any())
+        masked = person.segmentation is not None and (person.box_xyxy is not None or jointed)
+        return {"joint": jointed, "mask": masked, "either": jointed or masked}[self.teaches]
 
     def __len__(self) -> int:
         return len(self.people)
@@ -143,16 +156,34 @@ class PoseDataset:
         if self.photometry is not None:
             crop = self.photometry(rng, crop)
         keypoints, visibility = joints_under(frame_to_input, person, self.skeleton, flipped)
-        return Sample(crop, keypoints, visibility, frame_to_input, flipped=flipped)
+        mask = None
+        if self.teaches != "joint" and person.segmentation is not None:
+            whole = self._mask(index, (image.shape[1], image.shape[0]))
+            mask = (warp(whole, frame_to_input, preprocess.size_wh) >= 128).astype(np.uint8)
+        return Sample(crop, keypoints, visibility, frame_to_input, mask, flipped)
+
+    def _mask(self, index: int, size_wh: tuple[int, int]) -> np.ndarray:
+        """(H, W) uint8 0 or 255: a person's mask on the photo, kept as bits, an eighth of a byte a pixel."""
+        bits = self._masks.get(index)
+        if bits is None:
+            bits = np.packbits(rle.to_mask(self.people[index][1].segmentation, size_wh))
+            if bits.nbytes <= self._room:
+                self._room -= bits.nbytes
+                self._masks[index] = bits
+        return np.unpackbits(bits, count=size_wh[0] * size_wh[1]).reshape(size_wh[::-1]) * np.uint8(255)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         """A sample as arrays that a loader can stack; ``key`` is an index or (index, epoch)."""
         index, epoch = key if isinstance(key, tuple) else (key, self.epoch)
-        return as_item(self.sample(index, epoch), index)
+        return as_item(self.sample(index, epoch), index, masks=self.teaches != "joint")
 
 
-def as_item(sample: Sample, index: int) -> dict[str, Any]:
-    """What a loader stacks: the sample's arrays, its mask where it has one, and the index it has in its data set."""
+def as_item(sample: Sample, index: int, masks: bool) -> dict[str, Any]:
+    """What a loader stacks: the sample's arrays, and the index it has in its data set.
+
+    With ``masks`` also ``"mask"``, zeros where the sample has none, and ``"has_mask"``, which tells the two apart, so
+    that people with and without a mask go into one batch.
+    """
     item = {
         "image": np.ascontiguousarray(sample.image),
         "keypoints_px": sample.keypoints_px,
@@ -160,7 +191,10 @@ def as_item(sample: Sample, index: int) -> dict[str, Any]:
         "frame_to_input": sample.frame_to_input.matrix.astype(np.float32),
         "index": np.int64(index),
     }
-    return item if sample.mask is None else {**item, "mask": sample.mask}
+    if not masks:
+        return item
+    mask = np.zeros(sample.image.shape[:2], np.uint8) if sample.mask is None else sample.mask
+    return {**item, "mask": mask, "has_mask": np.bool_(sample.mask is not None)}
 
 
 def joints_under(change: Affine, person: Person, skeleton: Skeleton, flipped: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,6 @@ Layout of the folder that is made, one file an image each::
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -38,6 +37,7 @@ from ..types import Person, Record
 from . import pixel_targets
 from .find import find_images
 from .images import image_size, read_image, write_image
+from .mask_folder import masks_by_photo
 
 KINDS = ("JOINTCENTERPIXELS", "HEATMAPS", "HEATMAPSOFTMAX", "JOINTGAUSSIANS", "JOINTHEATMAPS")
 
@@ -165,7 +165,7 @@ def prepare(
             raise VitruvianError(f"{folder} is not a folder; expected OpenPose's files, or masks, of the photos")
     photos, summary = find_images(images), Summary()
     _same_choices(out, choices)
-    masks_of = _masks_by_photo(Path(masks), {photo.stem for photo in photos})
+    masks_of = masks_by_photo(Path(masks), {photo.stem for photo in photos})
     items: dict[str, dict[str, Any]] = {}
     for done, photo in enumerate(photos):
         if progress is not None:
@@ -349,16 +349,6 @@ def _same_choices(out: Path, choices: Choices) -> None:
     changed = [f"{k} {there.get(k)!r} instead of {v!r}" for k, v in wanted.items() if there.get(k) != v]
     if changed:
         raise VitruvianError(f"{out} was made with {', '.join(changed)}; choose another folder, or remove this one")
-
-
-def _masks_by_photo(folder: Path, stems: set[str]) -> dict[str, list[Path]]:
-    """The masks of each photo: those of its name, and those with a number after it unless a photo has that name."""
-    found: dict[str, list[Path]] = {}
-    for file in find_images(folder):
-        numbered = re.fullmatch(r"(.+)_\d+", file.stem)
-        stem = numbered[1] if numbered and file.stem not in stems else file.stem
-        found.setdefault(stem, []).append(file)
-    return found
 
 
 def _record(out: Path, image_id: int, name: str, item: dict[str, Any]) -> Record:

@@ -21,7 +21,7 @@ from .dataset import as_item, joints_under, photo, remapped
 
 
 class WholePictures:
-    """Pictures with exactly one person, who has a mask and a labelled joint; others are left out.
+    """Pictures with exactly one person, who has what is to be learned; others are left out.
 
     Sides are padded with zeros on the right and below, so joints keep their coordinates.
 
@@ -33,6 +33,7 @@ class WholePictures:
     multiple : of which every side is made one: 16 for a U-Net of five levels.
     seed : of every random draw, which comes from (seed, epoch, index) alone.
     decode : record -> (H, W, 3) uint8 RGB.
+    teaches : what a picture's person must have: a labelled ``"joint"``, a ``"mask"``, or ``"both"``.
 
     Raises
     ------
@@ -49,7 +50,10 @@ class WholePictures:
         multiple: int = 16,
         seed: int = 0,
         decode: Callable[[Record], np.ndarray] = photo,
+        teaches: str = "both",
     ) -> None:
+        if teaches not in ("joint", "mask", "both"):
+            raise VitruvianError(f"teaches is 'joint', 'mask' or 'both', got '{teaches}'")
         self.skeleton, self.geometry, self.photometry = skeleton, geometry, photometry
         self.multiple, self.seed, self.epoch = multiple, seed, 0
         self._decode = decode
@@ -57,13 +61,17 @@ class WholePictures:
         self.people: list[tuple[int, Person]] = []
         for record in records:
             alone = record.persons[0] if len(record.persons) == 1 else None
-            if alone is None or alone.is_crowd or alone.segmentation is None or not alone.labelled.any():
+            if alone is None or alone.is_crowd:
+                continue
+            lacks = {"mask": alone.segmentation is None, "joint": not alone.labelled.any()}
+            if any(lacks.values()) if teaches == "both" else lacks[teaches]:
                 continue
             self.people.append((len(self.records), remapped(alone, record.skeleton, skeleton)))
             self.records.append(record)
         if not self.people:
             raise VitruvianError(
-                f"none of {len(records)} pictures has exactly one person with joints and a mask; "
+                f"none of {len(records)} pictures has exactly one person with "
+                f"{'joints and a mask' if teaches == 'both' else f'a {teaches}'}; "
                 f"`vitruvian prepare masks-and-joints` makes such"
             )
 
@@ -83,16 +91,20 @@ class WholePictures:
         """The picture ``index`` as epoch ``epoch`` sees it."""
         image, person = self._decode(self.records[index]), self.people[index][1]
         height, width = image.shape[:2]
-        mask = rle.to_mask(person.segmentation, (width, height)).astype(np.uint8)
+        mask = None
+        if person.segmentation is not None:
+            mask = rle.to_mask(person.segmentation, (width, height)).astype(np.uint8)
         rng = np.random.default_rng((self.seed, epoch, index))
         padded_wh, change, flipped = self.size_wh(index), Affine.identity(), False
         if self.geometry is None:
             right, below = padded_wh[0] - width, padded_wh[1] - height
-            image, mask = np.pad(image, ((0, below), (0, right), (0, 0))), np.pad(mask, ((0, below), (0, right)))
+            image = np.pad(image, ((0, below), (0, right), (0, 0)))
+            mask = None if mask is None else np.pad(mask, ((0, below), (0, right)))
         else:
             change, flipped = self.geometry.sample(rng, padded_wh)
             image = warp(image, change, padded_wh)
-            mask = (warp(mask * 255, change, padded_wh) >= 128).astype(np.uint8)
+            if mask is not None:
+                mask = (warp(mask * 255, change, padded_wh) >= 128).astype(np.uint8)
         if self.photometry is not None:
             image = self.photometry(rng, image)
         keypoints, visibility = joints_under(change, person, self.skeleton, flipped)
@@ -101,7 +113,7 @@ class WholePictures:
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         """A sample as arrays that a loader can stack with others of its size; ``key`` is an index or (index, epoch)."""
         index, epoch = key if isinstance(key, tuple) else (key, self.epoch)
-        return as_item(self.sample(index, epoch), index)
+        return as_item(self.sample(index, epoch), index, masks=True)
 
 
 def same_size_batches(

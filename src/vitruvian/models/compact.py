@@ -1,4 +1,4 @@
-"""CompactNet: this project's small network for CPUs.
+"""CompactNet: this project's small network for CPUs, of joints, and with ``fine`` of masks.
 
 Design, by measured milliseconds rather than by FLOPs: plain 3x3 convolutions only, which use a CPU's vector and
 matrix units several times better than depthwise ones; most work at strides 8 to 32; one top-down pass that brings
@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from ..codecs import Codec
 from .layers import BasicBlock, build_head, conv_bn_act, whole_numbers
 
+_FIRST = 32  # channels at stride 2
+
 
 class CompactNet(nn.Module):
     """Stem to stride 4, three residual stages at strides 8, 16 and 32, top-down fusion back to stride 8, a head.
@@ -25,6 +27,8 @@ class CompactNet(nn.Module):
     widths : channels at strides 4, 8, 16 and 32.
     depths : residual blocks at strides 8, 16 and 32.
     neck : channels of the fused features at strides 16 and 8.
+    fine : channels of further fused features at stride 4, or at strides 4 and 2, which the head then sees: for masks,
+        whose edges are finer than joints.
     """
 
     def __init__(
@@ -34,13 +38,15 @@ class CompactNet(nn.Module):
         widths: tuple[int, int, int, int] = (48, 96, 192, 256),
         depths: tuple[int, int, int] = (1, 2, 1),
         neck: tuple[int, int] = (128, 96),
+        fine: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         whole_numbers("widths", widths, 4)
         whole_numbers("depths", depths, 3, least=0)
         whole_numbers("neck", neck, 2)
+        whole_numbers("fine", fine, min(len(fine), 2))
         stem, w8, w16, w32 = widths
-        self.stem = nn.Sequential(conv_bn_act(3, 32, 3, 2), conv_bn_act(32, stem, 3, 2))
+        self.stem = nn.Sequential(conv_bn_act(3, _FIRST, 3, 2), conv_bn_act(_FIRST, stem, 3, 2))
         self.stage8 = _stage(stem, w8, depths[0])
         self.stage16 = _stage(w8, w16, depths[1])
         self.stage32 = _stage(w16, w32, depths[2])
@@ -50,16 +56,36 @@ class CompactNet(nn.Module):
         self.down16 = conv_bn_act(neck[0], neck[1], 1, act=False)
         self.side8 = conv_bn_act(w8, neck[1], 1, act=False)
         self.fuse8 = BasicBlock(neck[1], neck[1])
-        self.head = build_head(neck[1], joints, 8, codec)
+        features = (neck[1], *fine)
+        pairs = zip(features, fine, (stem, _FIRST), strict=False)
+        self.fine = nn.ModuleList(_Finer(coarse, side, width) for coarse, width, side in pairs)
+        self.head = build_head(features[-1], joints, 8 // 2 ** len(fine), codec)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 3, H, W) normalised RGB -> the codec's arrays; H and W multiples of 32."""
-        x8 = self.stage8(self.stem(images))
+        x2 = self.stem[0](images)
+        x4 = self.stem[1](x2)
+        x8 = self.stage8(x4)
         x16 = self.stage16(x8)
         x32 = self.stage32(x16)
         y16 = self.fuse16(torch.relu(self.side16(x16) + _twice(self.down32(x32))))
         y8 = self.fuse8(torch.relu(self.side8(x8) + _twice(self.down16(y16))))
+        for finer, side in zip(self.fine, (x4, x2), strict=False):
+            y8 = finer(y8, side)
         return self.head(y8)
+
+
+class _Finer(nn.Module):
+    """Features of twice the resolution: the coarse ones enlarged, with detail from the way down."""
+
+    def __init__(self, coarse: int, side: int, width: int) -> None:
+        super().__init__()
+        self.down = conv_bn_act(coarse, width, 1, act=False)
+        self.side = conv_bn_act(side, width, 1, act=False)
+        self.fuse = conv_bn_act(width, width, 3)
+
+    def forward(self, coarse: Tensor, side: Tensor) -> Tensor:
+        return self.fuse(torch.relu(self.side(side) + _twice(self.down(coarse))))
 
 
 def _stage(c_in: int, width: int, depth: int) -> nn.Sequential:

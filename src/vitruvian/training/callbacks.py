@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar, WeightAveraging
 
 from ..weights.card import Card
 from ..weights.checkpoint import save_checkpoint
-from .sampling import EpochSampler
+from .sampling import EpochSampler, SameSizeBatches
+from .validation import figures_of
 
 
 class Ema(WeightAveraging):
@@ -52,12 +55,27 @@ class Progress(RichProgressBar):
 
 
 class SetEpoch(Callback):
-    """Tells the data which epoch it is; Lightning does so only for samplers of its own."""
+    """Tells the data which epoch it is; Lightning does so only for samplers of its own.
+
+    Random numbers of the network itself, as of dropout, start from ``seed``, epoch and step, so that a resumed run
+    draws the same ones.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        sampler = trainer.train_dataloader.sampler  # type: ignore[union-attr]
-        if isinstance(sampler, EpochSampler):
-            sampler.set_epoch(trainer.current_epoch)
+        loader: Any = trainer.train_dataloader
+        for sampler in (loader.sampler, loader.batch_sampler):
+            if isinstance(sampler, EpochSampler | SameSizeBatches):
+                sampler.set_epoch(trainer.current_epoch)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # Not once an epoch: loaders draw from the same generator, at a moment that differs after a resume.
+        source = np.random.SeedSequence((self._seed, trainer.current_epoch, batch_idx, trainer.global_rank))
+        torch.manual_seed(int(source.generate_state(1)[0]))
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Progressive resizing: a network is measured at the size it is being trained at.
@@ -65,43 +83,45 @@ class SetEpoch(Callback):
 
 
 class KeepBest(Callback):
-    """After each validation writes ``last.safetensors`` and, at a new best ``val_pck``, ``best.safetensors``.
+    """After each validation writes ``last.safetensors`` and, at a new best figure, ``best.safetensors``.
 
     What is written are the averaged weights, the ones that were measured. With progressive sizes only figures at the
     final size compete: weights of smaller crops are useless at another size than theirs. With ``every`` each validated
     epoch's weights stay, as ``epochs/epoch-0004.safetensors``. Epochs before ``first`` do not compete: those of an
-    adversarial training's other stages.
+    adversarial training's other stages. Which figure decides: the first of `validation.figures_of` the card's codec.
     """
 
     def __init__(self, folder: Path, card: Card, every: bool = False, first: int = 0) -> None:
         self._folder, self._card, self._every, self._first = folder, card, every, first
-        self.best = -1.0
+        self._figures = figures_of(card.codec)
+        self.best = -math.inf
         self.measured_epoch = -1
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        value = float(trainer.callback_metrics.get("val_pck", float("nan")))
+        values = [float(trainer.callback_metrics.get(figure.key, float("nan"))) for figure in self._figures]
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        measured = {
-            "metric": "PCK@0.2 torso, mean of limb joints",
-            "value": round(value, 4),
-            "split": "validation",
-            "flip": False,
-        }
-        card = replace(self._card, metrics=({**measured, "epoch": trainer.current_epoch},))
+        about = {"split": "validation", "flip": False, "epoch": trainer.current_epoch}
+        measured = tuple(
+            {"metric": figure.metric, "value": round(value, 4), **about}
+            for figure, value in zip(self._figures, values, strict=True)
+        )
+        card = replace(self._card, metrics=measured)
         state = averaged_state(trainer, pl_module)
         save_checkpoint(self._folder / "last.safetensors", state, card)
         self.measured_epoch = trainer.current_epoch
         if self._every:
             save_checkpoint(self._folder / "epochs" / f"epoch-{trainer.current_epoch:04d}.safetensors", state, card)
         competes = trainer.current_epoch >= self._first and self._at_final_size(trainer)
-        if competes and value > self.best:
-            self.best = value
+        rank = values[0] if self._figures[0].more_is_better else -values[0]
+        if competes and rank > self.best:
+            self.best = rank
             save_checkpoint(self._folder / "best.safetensors", state, card)
 
     def _at_final_size(self, trainer: L.Trainer) -> bool:
         dataset = trainer.val_dataloaders.dataset  # type: ignore[union-attr]
-        return dataset.sizes.at(trainer.current_epoch) == dataset.sizes.final_wh
+        sizes = getattr(dataset, "sizes", None)  # whole pictures have sizes of their own
+        return sizes is None or sizes.at(trainer.current_epoch) == sizes.final_wh
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
-import lightning as L
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..codecs import Codec, HeatmapCodec
-from ..geometry import Affine
+from ..codecs import Codec, HeatmapCodec, PixelsCodec
 from ..losses import LOSSES
 from ..models.hourglass import STACKS
 from ..preprocess import Preprocess
 from ..skeletons import Skeleton
-from ..types import Outputs, Targets
+from ..types import Targets
+from .optimised import LitOptimised
 from .recipe import OptimPart
+from .validation import Measured
 
 
-class LitPose(L.LightningModule):
+class LitPose(LitOptimised):
     """Trains ``network`` so that its arrays match the codec's targets.
 
     Batches are dicts of stacked `PoseDataset` items. Normalisation and target encoding run on the device, so that
@@ -39,13 +35,12 @@ class LitPose(L.LightningModule):
         total_steps: int,
         steps_per_epoch: int,
     ) -> None:
-        super().__init__()
-        self.network, self.codec, self.skeleton, self.preprocess = network, codec, skeleton, preprocess
+        super().__init__(network, optim, total_steps, steps_per_epoch)
+        self.codec, self.skeleton, self.preprocess = codec, skeleton, preprocess
         self.loss, self.loss_options = LOSSES[loss], loss_options
-        self.optim, self.total_steps, self.steps_per_epoch = optim, total_steps, steps_per_epoch
         self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(preprocess.std).view(1, 3, 1, 1), persistent=False)
-        self._found: list[tuple[np.ndarray, np.ndarray]] = []
+        self._measured = Measured()
 
     def normalise(self, images: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float, channels last in memory (already the case after permuting)."""
@@ -56,7 +51,7 @@ class LitPose(L.LightningModule):
         return self.network(self.normalise(images))
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
-        targets = self._codec_for(batch["image"]).encode_torch(batch["keypoints_px"], batch["visibility"])
+        targets = self._targets(self._codec_for(batch["image"]), batch)
         loss = self.supervised_loss(self(batch["image"]), targets)
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False)
         return loss
@@ -84,62 +79,20 @@ class LitPose(L.LightningModule):
         height, width = images.shape[1:3]
         return self.codec if (width, height) == self.codec.size_wh else self.codec.resized((width, height))
 
+    def _targets(self, codec: Codec, batch: dict[str, Tensor]) -> Targets:
+        """The codec's targets, with masks where it has a head for them."""
+        targets = codec.encode_torch(batch["keypoints_px"], batch["visibility"])
+        if isinstance(codec, PixelsCodec) and "mask" in codec.heads:
+            targets = codec.add_mask(targets, batch["mask"], batch["has_mask"])
+        return targets
+
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
-        keypoints, _ = self._codec_for(batch["image"]).decode(Outputs(self(batch["image"])))
-        maps = batch["frame_to_input"].cpu().numpy()
-        found = np.stack([Affine(m).inverse().apply(k) for m, k in zip(maps, keypoints, strict=True)])
-        self._found.append((batch["index"].cpu().numpy(), found))
+        codec = self._codec_for(batch["image"])
+        self._measured.add(codec, self(batch["image"]), self._targets(codec, batch), batch)
 
     def on_validation_epoch_end(self) -> None:
-        """PCK@0.2 of the torso on the validation people, in photo pixels."""
-        from .validation import validation_pck
-
-        index = np.concatenate([f[0] for f in self._found])
-        found = np.concatenate([f[1] for f in self._found])
-        self._found.clear()
+        """Log the figures of the validation people that the codec allows; see `validation`."""
         dataset = self.trainer.val_dataloaders.dataset  # type: ignore[union-attr]
-        value = validation_pck(dataset, index, found)
-        self.log("val_pck", value, prog_bar=True, sync_dist=True)
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """By norm. Lightning refuses fused optimisers here, for the sake of fp16 scaling, which `_fused` leaves out."""
-        if gradient_clip_val and self._fused:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
-        else:
-            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
-
-    @property
-    def _fused(self) -> bool:
-        """Fused Adam is faster, but unscales fp16 gradients out of sight of clipping."""
-        return self.optim.name in ("adamw", "adam") and self.trainer.precision != "16-mixed"
-
-    def configure_optimizers(self) -> Any:
-        decay = [p for p in self.network.parameters() if p.ndim > 1]
-        keep = [p for p in self.network.parameters() if p.ndim <= 1]  # norms and biases are not decayed
-        o = self.optim
-        groups = [{"params": decay, "weight_decay": o.weight_decay}, {"params": keep, "weight_decay": 0.0}]
-        optimizer: torch.optim.Optimizer
-        if o.name == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=o.lr, fused=self._fused)
-        elif o.name == "adam":
-            optimizer = torch.optim.Adam(groups, lr=o.lr, fused=self._fused)
-        elif o.name == "rmsprop":
-            optimizer = torch.optim.RMSprop(groups, lr=o.lr)
-        else:
-            optimizer = torch.optim.SGD(groups, lr=o.lr, momentum=0.9, nesterov=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _lr_factor(self, step: int) -> float:
-        o = self.optim
-        factor = min(1.0, (step + 1) / max(1, o.warmup_steps))
-        if o.schedule == "cosine":
-            factor *= 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, self.total_steps)))) * 0.99 + 0.01
-        elif o.schedule == "step":
-            factor *= 0.1 ** sum(step >= m * self.steps_per_epoch for m in o.milestones)
-        return factor
+        for name, value in self._measured.figures(dataset).items():
+            self.log(name, value, prog_bar=True, sync_dist=True)
+        self._measured = Measured()

@@ -1,11 +1,16 @@
-"""`EpochSampler`: which person comes when, the same for any number of workers and after a resume."""
+"""Which person comes when, the same for any number of workers and after a resume.
+
+`EpochSampler` is for crops, which all have one size; `SameSizeBatches` for whole pictures, which do not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
+
+from ..data.whole_pictures import same_size_batches
 
 
 class EpochSampler(Sampler):
@@ -39,3 +44,45 @@ class EpochSampler(Sampler):
         order = np.random.default_rng((self._seed, self.epoch)).permutation(self._order)
         for index in order[self._rank :: self._world][: self._count]:
             yield int(index), self.epoch
+
+
+class SameSizeBatches(Sampler):
+    """Yields batches of (index, epoch) pairs of pictures of one size; the order depends on (seed, epoch) alone.
+
+    Several processes (``rank`` of ``world``) each take every ``world``-th batch, and all of them equally many.
+
+    Parameters
+    ----------
+    sizes_wh : (width, height) of each picture.
+    repeats : how many times each picture comes in an epoch.
+    batch_size : a size's last batch may be smaller.
+    seed : of the order.
+    """
+
+    def __init__(
+        self,
+        sizes_wh: Sequence[tuple[int, int]],
+        repeats: np.ndarray,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self._order = np.repeat(np.arange(len(repeats)), repeats)
+        self._sizes = [sizes_wh[i] for i in self._order.tolist()]
+        self._batch_size, self._seed, self._rank, self._world = batch_size, seed, rank, world
+        self._count = len(same_size_batches(self._sizes, batch_size)) // world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration draws."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        rng = np.random.default_rng((self._seed, self.epoch))
+        batches = same_size_batches(self._sizes, self._batch_size, rng)
+        for batch in batches[self._rank :: self._world][: self._count]:
+            yield [(int(self._order[i]), self.epoch) for i in batch]

@@ -1,0 +1,118 @@
+"""Person masks of people whose boxes are known: `MaskFinder`, a network beside (or the same as) that of the joints."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from types import TracebackType
+
+import numpy as np
+
+from ..codecs import PixelsCodec
+from ..errors import ShapeError, WeightsError
+from ..geometry import Affine
+from ..transforms import warp
+from ..types import Outputs, Poses
+from ..weights.card import Card
+from ..weights.zoo import find_weights
+from .backends import Backend, load_backend
+
+MASK_MODEL = "vitruvian-mask"
+"""The shipped model of masks."""
+
+
+def load_masks(
+    name: str | os.PathLike = MASK_MODEL, backend: str | None = None, threads: int | None = None
+) -> MaskFinder:
+    """Load a model of person masks.
+
+    Parameters
+    ----------
+    name : a shipped model's name, an ``.onnx`` or ``.safetensors`` file, or a training run's folder.
+    backend, threads : as of `load`.
+
+    Raises
+    ------
+    WeightsError
+        No such model, a file that cannot be read, or one without masks.
+    """
+    return MaskFinder(load_backend(find_weights(name), backend, threads))
+
+
+def has_masks(card: Card) -> bool:
+    """Whether a model of this card says masks."""
+    return isinstance(card.codec, PixelsCodec) and "mask" in card.codec.heads
+
+
+class MaskFinder:
+    """Masks for the people of an image. Use it as a context manager, or call `close`.
+
+    Parameters
+    ----------
+    backend : the network; it may be that of a `Predictor`, whose codec has the head ``mask`` too.
+
+    Raises
+    ------
+    WeightsError
+        A network without masks.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        if not has_masks(backend.card):
+            raise WeightsError(
+                f"'{backend.card.name}' finds no masks (its codec is {backend.card.codec}); "
+                f"expected a model such as '{MASK_MODEL}', whose codec has the head 'mask'"
+            )
+        self._backend = backend
+        self.card = backend.card
+
+    def __enter__(self) -> MaskFinder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the network's memory."""
+        self._backend.close()
+
+    def __call__(self, image: np.ndarray, poses: Poses, flip: bool = False, batch: int = 8) -> Poses:
+        """The same people with ``masks``: (N, H, W) bool, true where a pixel is rather the person than not.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 RGB, the image of ``poses``.
+        flip : average with what is found in the mirrored crop.
+        batch : people that go through the network together.
+        """
+        return replace(poses, masks=self.shares(image, poses.boxes, flip, batch) >= 128)
+
+    def shares(self, image: np.ndarray, boxes_xyxy: np.ndarray, flip: bool = False, batch: int = 8) -> np.ndarray:
+        """(N, H, W) uint8, 255 for certain: how sure it is that a pixel is the person of each box (N, 4).
+
+        Outside of a person's crop, which is the box and a margin, it is 0.
+        """
+        if batch < 1:
+            raise ShapeError(f"batch must be 1 or more people, got {batch}")
+        size_wh, preprocess = (image.shape[1], image.shape[0]), self.card.preprocess
+        found = np.zeros((len(boxes_xyxy), *image.shape[:2]), np.uint8)
+        for start in range(0, len(boxes_xyxy), batch):
+            part = boxes_xyxy[start : start + batch]
+            crops, maps = zip(*(preprocess.crop(image, box.astype(np.float64)) for box in part), strict=True)
+            for i, (share, frame_to_input) in enumerate(zip(self.run_crops(np.stack(crops), flip), maps, strict=True)):
+                frame_to_map = Affine.resize(preprocess.size_wh, share.shape[::-1]) @ frame_to_input
+                grey = np.rint(share * 255).astype(np.uint8)
+                found[start + i] = warp(grey, frame_to_map.inverse(), size_wh)
+        return found
+
+    def run_crops(self, crops: np.ndarray, flip: bool = False) -> np.ndarray:
+        """(B, h, w, 3) uint8 crops in the card's size -> (B, h / stride, w / stride) probabilities of the person."""
+        codec = self.card.codec
+        assert isinstance(codec, PixelsCodec)  # by the check of the constructor
+        share = codec.mask(self._backend.run(crops))
+        if flip:
+            mirrored = self._backend.run(np.ascontiguousarray(crops[:, :, ::-1]))
+            share = (share + codec.mask(Outputs(mirrored.arrays))[:, :, ::-1]) / 2
+        return share

@@ -1,0 +1,104 @@
+"""``vitruvian predict --masks`` and ``--background``, and measuring masks, with networks of fresh weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from vitruvian.cli import main
+from vitruvian.codecs import PixelsCodec
+from vitruvian.formats import rle
+from vitruvian.models import build_model
+from vitruvian.preprocess import Preprocess
+from vitruvian.skeletons import VITRUVIAN19
+from vitruvian.weights.card import Card
+from vitruvian.weights.checkpoint import save_checkpoint
+
+
+@pytest.fixture(scope="module")
+def mask_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of masks alone, with fresh weights."""
+    codec = PixelsCodec((32, 32), stride=2, heads=("mask",))
+    options = {"widths": (8, 8, 8, 8), "depths": (0, 0, 0), "neck": (8, 8), "fine": (8, 8)}
+    torch.manual_seed(0)
+    network = build_model("compact", 19, codec, **options)
+    card = Card("mask-tiny", "compact", VITRUVIAN19, Preprocess((32, 32)), codec, options)
+    path = tmp_path_factory.mktemp("mask") / "mask.safetensors"
+    save_checkpoint(path, network.state_dict(), card)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path, rng: np.random.Generator) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+def _run(*arguments: object) -> str:
+    done = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_masks_are_written_everywhere(photos: Path, mask_model: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--model", tiny_checkpoint, "--mask-model", mask_model, "--detector", "none", "--out", out)
+    said = _run("predict", photos, *options, "--background", "remove")
+    assert "Masks: mask-tiny" in said
+    rows = json.loads((out / "keypoints.json").read_text(encoding="utf-8"))
+    for row in rows:
+        mask = np.asarray(Image.open(out / "masks" / f"{row['image_id']}_0.png"))
+        np.testing.assert_array_equal(np.unique(np.append(mask, [0, 255])), [0, 255])
+        np.testing.assert_array_equal(rle.decode(row["segmentation"]), mask > 0)
+        cut = Image.open(out / f"{row['image_id']}_cut.png")
+        assert cut.mode == "RGBA"
+        np.testing.assert_array_equal(
+            np.asarray(cut)[..., :3], np.asarray(Image.open(photos / f"{row['image_id']}.png"))
+        )
+    assert len(rows) == 2
+    older = out / "masks" / "a_7.png"
+    older.write_bytes((out / "masks" / "a_0.png").read_bytes())
+    _run("predict", photos, *options, "--background", "blur", "--no-draw")
+    assert not older.exists(), "an earlier run's masks would pass for this one's"
+    assert Image.open(out / "a_cut.png").mode == "RGB"
+
+
+def test_without_the_options_nothing_of_it_is_written(photos: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    _run("predict", photos, "--model", tiny_checkpoint, "--detector", "none", "--out", tmp_path / "out")
+    assert not (tmp_path / "out" / "masks").exists()
+    rows = json.loads((tmp_path / "out" / "keypoints.json").read_text(encoding="utf-8"))
+    assert all("segmentation" not in row for row in rows)
+
+
+def test_a_model_without_masks_is_named(photos: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    arguments = ["predict", str(photos), "--model", str(tiny_checkpoint), "--mask-model", str(tiny_checkpoint)]
+    done = CliRunner().invoke(main, [*arguments, "--detector", "none", "--out", str(tmp_path / "out")])
+    assert done.exit_code != 0
+    assert "'tiny' finds no masks" in done.output + str(done.exception)
+
+
+def test_masks_are_measured_on_a_folder(photos: Path, mask_model: Path, tmp_path: Path) -> None:
+    """A model of masks alone, on people without joints."""
+    data, mask = tmp_path / "data", np.zeros((40, 30), np.uint8)
+    mask[5:30, 8:20] = 255
+    (data / "masks").mkdir(parents=True)
+    (data / "images").mkdir()
+    for photo in photos.iterdir():
+        (data / "images" / photo.name).write_bytes(photo.read_bytes())
+        Image.fromarray(mask).save(data / "masks" / photo.name)
+    out = tmp_path / "figures.json"
+    arguments = ("evaluate", mask_model, "masks", data, "--metric", "mask_dice", "--metric", "mask_iou")
+    said = _run(*arguments, "--out", out)
+    report = json.loads(out.read_text(encoding="utf-8"))
+    assert report["metrics"]["mask_dice"]["details"]["persons"] == 2
+    assert f"soft Dice in the crops: {report['maps']['soft Dice in the crops']:.4f}" in said

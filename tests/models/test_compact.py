@@ -1,0 +1,44 @@
+"""CompactNet with finer features, and what sides a family wants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from vitruvian.codecs import PixelsCodec
+from vitruvian.errors import VitruvianError
+from vitruvian.models import build_model, side_multiple
+from vitruvian.training import Recipe
+
+
+def test_the_mask_network_is_small() -> None:
+    recipe = Recipe.load(Path(__file__).resolve().parents[2] / "recipes" / "vitruvian-mask.yaml")
+    codec = PixelsCodec((192, 256), stride=2, heads=("mask",))
+    with torch.device("meta"):
+        network = build_model("compact", 19, codec, **recipe.model.options)
+    assert sum(p.numel() for p in network.parameters()) == 954_482
+
+
+@pytest.mark.parametrize(("fine", "stride"), [((), 8), ((8,), 4), ((8, 6), 2), ((8, 6), 1)])
+def test_finer_features_give_finer_maps(fine: tuple[int, ...], stride: int) -> None:
+    codec = PixelsCodec((64, 32), stride=stride, heads=("mask",))
+    network = build_model("compact", 3, codec, widths=(8, 8, 8, 8), depths=(0, 0, 0), neck=(8, 8), fine=fine).eval()
+    assert network(torch.zeros(1, 3, 32, 64))["mask"].shape == (1, 2, 32 // stride, 64 // stride)
+
+
+@pytest.mark.parametrize("fine", [(8, 8, 8), (0,), 8])
+def test_other_widths_are_refused(fine: object) -> None:
+    with pytest.raises(VitruvianError, match="compact"):
+        build_model("compact", 3, PixelsCodec((64, 64), stride=2), fine=fine)
+
+
+def test_sides() -> None:
+    assert [side_multiple("unet"), side_multiple("unet", levels=3), side_multiple("compact")] == [16, 4, 32]
+    assert side_multiple("harmonic", streams=((2, 2), (2, 2), (2, 2))) == 4
+    assert side_multiple("harmonic") == 16
+    assert side_multiple("unet", levels="many") == 32
+    with pytest.raises(VitruvianError, match="multiples of 16"):
+        build_model("unet", 3, PixelsCodec((40, 48)))
