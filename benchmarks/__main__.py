@@ -12,7 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 from .common import save
 
 BENCHMARKS = ("install", "predict_speed", "memory", "train_speed", "accuracy")
-LONG = ("adversarial_ablation", "harmonic_speed", "hourglass")
+LONG = ("adversarial_ablation", "attention_ablation", "grid_pretraining", "harmonic_speed", "hourglass", "lifting")
 """Half an hour each, or in need of a trained model: run by name only."""
 
 

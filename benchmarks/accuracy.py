@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vitruvian import evaluate, load, read
-from vitruvian.training.run import in_fraction
+from vitruvian.training.sources import in_fraction
 
 from .common import DATA
 

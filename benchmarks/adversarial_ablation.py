@@ -9,9 +9,7 @@ epoch. An arm whose loss diverges is a result, and recorded. Arms that a cut-off
 
 from __future__ import annotations
 
-import json
 import shutil
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -19,11 +17,10 @@ from typing import Any
 
 import yaml
 
-from vitruvian import evaluate, load, read, train
-from vitruvian.metrics import MetricResult
+from vitruvian import train
 from vitruvian.training import Recipe
 
-from .common import DATA, RESULTS, save
+from .common import compared, dev_pck, lspet_dev, save, unfinished
 
 _ROOT = Path(__file__).resolve().parents[1]
 _MODES = ("sane", "paper", "paper_abs", "cooperative", "began")
@@ -35,10 +32,13 @@ _WORK = Path(tempfile.gettempdir()) / "vitruvian-adversarial-ablation"
 
 def run() -> dict[str, Any]:
     """All seeds and arms; the result is also written after each arm, marked unfinished."""
-    sports = read(
-        "coco", DATA / "photos/lspet/dev/person_keypoints_dev.json", images=DATA / "photos/lspet/dev/images"
-    ).records
-    done = _finished()
+    sports = lspet_dev()
+    setting = {
+        "metric": "PCK@0.2 (torso, 12 limb joints), lspet/dev, ground-truth boxes, single pass",
+        "epochs": {"generator": _GENERATOR_EPOCHS, "discriminator": _JUDGE_EPOCHS, "joint": _JOINT_EPOCHS},
+    }
+    done = unfinished("adversarial_ablation", setting).get("runs", [])
+    result = lambda: {**setting, "arms": compared(done, "supervised", ("supervised", *_MODES)), "runs": done}  # noqa: E731
     for seed in _SEEDS:
         base = _generator(seed)
         for arm in ("supervised", *_MODES):
@@ -47,22 +47,14 @@ def run() -> dict[str, Any]:
             start = time.monotonic()
             init = str(base / "last.safetensors")
             try:
-                found = _measure(_arm(arm, seed, init), sports)
+                found = dev_pck(_arm(arm, seed, init), sports)
             except FloatingPointError as error:
                 found = {"diverged": str(error)}
             minutes = (time.monotonic() - start) / 60
             done.append({"seed": seed, "arm": arm, "minutes": round(minutes, 2), **found})
-            save("adversarial_ablation", {"finished": False, **_summary(done)})
+            save("adversarial_ablation", {"finished": False, **result()})
     shutil.rmtree(_WORK)
-    return {"finished": True, **_summary(done)}
-
-
-def _finished() -> list[dict[str, Any]]:
-    path = RESULTS / "adversarial_ablation.json"
-    if not path.is_file():
-        return []
-    result = json.loads(path.read_text(encoding="utf-8"))
-    return [] if result["finished"] else result["runs"]
+    return {"finished": True, **result()}
 
 
 def _recipe(name: str, seed: int, changes: dict[str, Any]) -> Recipe:
@@ -96,32 +88,3 @@ def _started(recipe: Recipe, init: str, lr: float) -> Recipe:
     data["model"]["init"] = init
     data["optim"]["lr"] = lr
     return Recipe.check(data)
-
-
-def _measure(folder: Path, sports: list[Any]) -> dict[str, Any]:
-    with load(folder, threads=2) as predictor:
-        found: MetricResult = evaluate(predictor, sports, ["pck"], batch=64)["pck"]
-        chosen = predictor.card.metrics[0]
-    return {"pck": found.value, "val_pck": chosen["value"], "epoch": chosen["epoch"]}
-
-
-def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    rows = []
-    control = {r["seed"]: r["pck"] for r in runs if r["arm"] == "supervised" and "pck" in r}
-    for arm in ("supervised", *_MODES):
-        found = {r["seed"]: r["pck"] for r in runs if r["arm"] == arm and "pck" in r}
-        if found:
-            gains = [value - control[seed] for seed, value in found.items() if seed in control]
-            rows.append({"arm": arm, "seeds": len(found), **_spread(list(found.values())), "gain": _spread(gains)})
-    return {
-        "metric": "PCK@0.2 (torso, 12 limb joints), lspet/dev, ground-truth boxes, single pass",
-        "epochs": {"generator": _GENERATOR_EPOCHS, "discriminator": _JUDGE_EPOCHS, "joint": _JOINT_EPOCHS},
-        "arms": rows,
-        "runs": runs,
-    }
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    """Mean and sample standard deviation (0 for one value)."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {"mean": round(statistics.fmean(values), 4), "deviation": round(deviation, 4)}

@@ -1,21 +1,24 @@
-"""What benchmarks share: timing several things alternately, a photo, and writing results."""
+"""What benchmarks share: timing things in turns, comparing the arms of an ablation, a photo, and writing results."""
 
 from __future__ import annotations
 
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
+from vitruvian import evaluate, load, read
 from vitruvian.provenance import provenance
+from vitruvian.types import Record
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+_Name = TypeVar("_Name", bound=Hashable)
 
 
 def save(name: str, result: dict[str, Any]) -> Path:
@@ -27,9 +30,58 @@ def save(name: str, result: dict[str, Any]) -> Path:
     return path
 
 
-def alternate(tasks: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+def unfinished(name: str, setting: dict[str, Any]) -> dict[str, Any]:
+    """What a cut-off run of a benchmark with the same setting has written; empty where there is no such."""
+    path = RESULTS / f"{name}.json"
+    if not path.is_file():
+        return {}
+    result = json.loads(path.read_text(encoding="utf-8"))
+    same = not result["finished"] and all(result.get(key) == value for key, value in setting.items())
+    return result if same else {}
+
+
+def lspet_dev() -> list[Record]:
+    """The 500 sports people that no training sees."""
+    folder = DATA / "photos/lspet/dev"
+    return read("coco", folder / "person_keypoints_dev.json", images=folder / "images").records
+
+
+def dev_pck(run: Path, people: list[Record]) -> dict[str, Any]:
+    """PCK of a training run's best epoch on ``people``, single pass, and the figure that chose the epoch."""
+    with load(run, threads=2) as predictor:
+        found = evaluate(predictor, people, ["pck"], batch=64)["pck"]
+        chosen = predictor.card.metrics[0]
+    return {"pck": found.value, "val_pck": chosen["value"], "epoch": chosen["epoch"]}
+
+
+def compared(runs: list[dict[str, Any]], control: str, arms: Sequence[str]) -> list[dict[str, Any]]:
+    """For each arm of an ablation that has runs: mean and spread over seeds, and of the gain over the same seed's
+    control, which is None where no control has come to an end."""
+    found = {arm: {r["seed"]: r["pck"] for r in runs if r["arm"] == arm and "pck" in r} for arm in arms}
+    rows = []
+    for arm, by_seed in found.items():
+        if by_seed:
+            gains = [value - found[control][seed] for seed, value in by_seed.items() if seed in found[control]]
+            rows.append(
+                {
+                    "arm": arm,
+                    "seeds": len(by_seed),
+                    **spread(list(by_seed.values())),
+                    "gain": spread(gains) if gains else None,
+                }
+            )
+    return rows
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Mean and sample standard deviation (0 for one value)."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"mean": round(statistics.fmean(values), 4), "deviation": round(deviation, 4)}
+
+
+def alternate(tasks: Mapping[_Name, Callable[[], Any]], repeats: int) -> dict[_Name, float]:
     """Median milliseconds of each task; the tasks take turns, after one untimed turn each."""
-    times: dict[str, list[float]] = {name: [] for name in tasks}
+    times: dict[_Name, list[float]] = {name: [] for name in tasks}
     for turn in range(repeats + 1):
         for name, task in tasks.items():
             start = time.perf_counter()

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from vitruvian import evaluate, load, read
+from vitruvian import evaluate, load
 from vitruvian.predict import Predictor
 from vitruvian.weights.checkpoint import read_state
 from vitruvian.weights.zoo import find_weights
 
-from .common import DATA, alternate
+from .common import alternate, lspet_dev
 
 _ROOT = Path(__file__).resolve().parents[1]
 _RUN = _ROOT / "runs" / "hourglass-lsp"
@@ -28,9 +28,7 @@ _BATCH = 8
 
 def run(repeats: int = 15) -> dict[str, Any]:
     """Both models on lspet/dev with ground-truth boxes, single pass and with the flip test."""
-    sports = read(
-        "coco", DATA / "photos/lspet/dev/person_keypoints_dev.json", images=DATA / "photos/lspet/dev/images"
-    ).records
+    sports = lspet_dev()
     rows, tasks, models = [], {}, []
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "hourglass-lsp.onnx"

@@ -6,13 +6,14 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vitruvian.draw.explain import PersonMaps, explain_page, explain_sheet, relative
+from vitruvian.draw.explain import PersonMaps, _in_few_letters, explain_page, explain_sheet, relative
 from vitruvian.draw.heatmaps import ramp
 from vitruvian.errors import ShapeError
 
@@ -96,9 +97,9 @@ def test_the_layers_are_the_maps():
         np.testing.assert_array_equal(layer[4 + 3 * k, 2 + 3 * k], [*ramp()[255], 255])
         attention = decoded(joint["attention"])
         assert attention.shape == (8, 6, 4)
-        assert attention[k, k, 3] == 255  # over the highest value, however small that is
+        assert attention[k, k, 3] == 153  # over the highest value, however small that is, and the photo shines through
         assert attention[7, 5, 3] < 6
-    assert (decoded(first["holistic"])[..., 3] == 255).all()
+    assert (decoded(first["holistic"])[..., 3] == 153).all()
     assert second["holistic"] is None
     assert second["joints"][0]["attention"] is None
 
@@ -136,6 +137,26 @@ def test_attention_is_below_and_people_below_each_other():
     both = explain_sheet([person(False), person()])
     assert len(both) == len(without) + len(with_it)
     assert len(explain_sheet([person(False)], columns=2)) > len(explain_sheet([person(False)], columns=4))
+
+
+def test_the_photo_shines_through_attention_that_is_high_all_over():
+    """Two photos of a person, black and white, whose attention is the same: the tiles differ, those of heatmaps too."""
+    flat = person(holistic=np.full((16, 12), 3.0), part=None, heatmaps=np.ones((3, 16, 12), np.float32))
+    flat = replace(flat, keypoints_px=np.full((3, 2), np.nan))
+    sheets = [explain_sheet([replace(flat, crop=np.full_like(flat.crop, v))]).astype(int) for v in (0, 255)]
+    tile = (slice(sheets[0].shape[0] // 2 + 40, sheets[0].shape[0] // 2 + 60), slice(30, 40))
+    lighter = (sheets[1] - sheets[0])[tile]
+    np.testing.assert_allclose(lighter, 0.4 * 0.85 * 255, atol=2)
+    heat = (slice(40, 60), slice(110, 120))
+    assert (sheets[0][heat] == sheets[1][heat]).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.0, "0.00"), (0.594, "0.59"), (99.4, "99.40"), (312.4, "312"), (3.3e-4, "3e-4"), (2e7, "2e7"), (1e-12, "1e-12")],
+)
+def test_numbers_below_tiles_are_short(value, said):
+    assert _in_few_letters(value) == said
 
 
 def test_relative(rng):

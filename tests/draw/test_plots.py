@@ -1,4 +1,4 @@
-"""`curves`: what is in the picture that matplotlib draws."""
+"""`curves` and `reliability_plot`: what is in the picture that matplotlib draws."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from vitruvian.data import read_image
 from vitruvian.draw import curves
+from vitruvian.draw.plots import reliability_plot
 from vitruvian.errors import MissingExtraError, ShapeError
 
 
@@ -79,4 +80,21 @@ def test_misuse(tmp_path, monkeypatch):
     monkeypatch.setattr(vitruvian.extras.importlib, "import_module", missing)
     with pytest.raises(MissingExtraError, match=r"vitruvian\[evaluate\]"):
         curves(tmp_path / "a.png", [0], {"a": [1]})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reliability_diagram_names_its_error(tmp_path):
+    pytest.importorskip("matplotlib")
+    models = {"plain": ([0.2, 0.9], [0.5, 0.75], [2, 4]), "mapped": ([0.5, 0.75], [0.5, 0.75], [2, 4])}
+    words = words_of(reliability_plot(tmp_path / "a.svg", models, right="near").read_text(encoding="utf-8"))
+    assert "plain: error 0.200" in words  # (2 x 0.3 + 4 x 0.15) / 6
+    assert "mapped: error 0.000" in words
+    assert "share of joints: near" in words
+    assert [p.name for p in tmp_path.iterdir()] == ["a.svg"]
+
+
+@pytest.mark.parametrize("models", [{}, {"a": ([0.5], [0.5, 0.6], [1])}])
+def test_a_reliability_diagram_of_nothing_is_refused(models, tmp_path):
+    with pytest.raises(ShapeError, match="three columns"):
+        reliability_plot(tmp_path / "a.png", models)
     assert not list(tmp_path.iterdir())

@@ -221,7 +221,20 @@ def test_line_width_follows_the_person_and_the_option():
     ]
     assert sizes[1] == pytest.approx(2 * sizes[0])
     assert sizes[2] == pytest.approx(4 * sizes[0])
-    assert line_width(Figure(np.zeros((17, 2)), np.zeros(17, bool), skeleton, 1.0), (4000, 3000)) == 1.6
+    assert line_width(Figure(np.zeros((17, 2)), np.zeros(17, bool), skeleton, 1.0), (4000, 3000)) == 1.0
+
+
+def test_lines_on_a_small_person_leave_the_body_to_be_seen():
+    """A limb is a pixel wide then, with half of that as rim: its neighbour rows are dimmed, the next ones untouched."""
+    arm = {"left_elbow": (10, 15), "left_wrist": (30, 15)}
+    drawn = draw(gray_image((40, 30)), make_poses(arm, size_wh=(40, 30)), style="limbs")
+    assert tuple(drawn[15, 20]) == palette.LEFT
+    assert (drawn[[14, 16], 20] < GREY).all()
+    assert (drawn[[14, 16], 20] > 0.6 * GREY).all()
+    assert (drawn[[13, 17], 20] == GREY).all()
+    whole = draw(gray_image((40, 30)), make_poses(arm, size_wh=(40, 30)))
+    assert tuple(whole[15, 10]) == palette.WHITE
+    assert (whole[[12, 18], 10] == GREY).all()  # a joint is no wider than five pixels
 
 
 @pytest.mark.parametrize("name", SKELETONS)

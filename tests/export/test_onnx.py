@@ -9,17 +9,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
+import onnx
 from torch import nn
 
-from vitruvian.codecs import HeatmapCodec, SimccCodec
+import vitruvian.models.attention
+from vitruvian.codecs import HeatmapCodec, PixelsCodec, SimccCodec
 from vitruvian.errors import ExportError
 from vitruvian.export import export_onnx
 from vitruvian.export import onnx as onnx_export
 from vitruvian.models import build_model
+from vitruvian.models.attention import AttentionResNet
+from vitruvian.models.layers.attention import ATTENTION, Localiser
 from vitruvian.predict.backends import OrtBackend
 from vitruvian.types import Outputs
 from vitruvian.weights import Card
-from vitruvian.weights.checkpoint import load_into, read_card
+from vitruvian.weights.checkpoint import load_into, read_card, read_state
 
 
 @pytest.fixture
@@ -85,7 +89,13 @@ def test_the_file_is_for_everyone_and_alone(network_and_card, tmp_path, rng):
     ("model", "options", "codec"),
     [
         ("compact", {"widths": (8, 16, 16, 16), "neck": (16, 16), "depths": (1, 1, 1)}, SimccCodec((64, 96))),
+        ("rtmpose_t", {"width": 8, "hidden": 32, "keys": 16}, SimccCodec((64, 96), temperature=0.1)),
+        ("attention_resnet_18", {"width": 16, "kind": "stn"}, HeatmapCodec((64, 96))),
+        ("harmonic", {"streams": ((2, 2), (3, 3), (4, 4))}, PixelsCodec((64, 96), heads=("mask", "heat"))),
+        ("hourglass", {"width": 16}, HeatmapCodec((64, 96))),
         ("simple_baseline_18", {"width": 16}, HeatmapCodec((64, 96))),
+        ("unet", {"width": 4}, PixelsCodec((64, 96), heads=("mask", "classes"))),
+        ("vitpose_s", {"width": 32, "depth": 2, "heads": 4}, HeatmapCodec((64, 96))),
     ],
 )
 def test_every_family_and_head_can_be_exported(model, options, codec, network_and_card, tmp_path, rng):
@@ -93,9 +103,7 @@ def test_every_family_and_head_can_be_exported(model, options, codec, network_an
     card = network_and_card[1]
     card = Card("x", model, card.skeleton, replace(card.preprocess, size_wh=(64, 96)), codec, options)
     network = build_model(model, len(card.skeleton), codec, **options)
-    for layer in network.modules():
-        if isinstance(layer, nn.ConvTranspose2d):
-            nn.init.normal_(layer.weight, std=0.05)  # the usual start is so small that rounding is all there is
+    _wake(network)
     report = export_onnx(network, card, tmp_path / "m.onnx", crops(rng, card, 3), half_weights=False)
     assert report.max_output_difference < 1e-4
     assert report.max_score < 1e-3
@@ -107,6 +115,70 @@ def test_every_family_and_head_can_be_exported(model, options, codec, network_an
     for name, tensor in network.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             assert torch.equal(again.state_dict()[name], tensor), name
+
+
+def _wake(network: nn.Module) -> None:
+    """Starts that are so small that rounding is all there is, or 0, become larger."""
+    for layer in network.modules():
+        if isinstance(layer, nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, std=0.05)
+        elif isinstance(layer, Localiser):
+            nn.init.normal_(layer.numbers.weight, std=0.1)
+
+
+class _TinyBackbone(nn.Sequential):
+    """In place of a ResNet, for what comes after it."""
+
+    channels = 8
+
+    def __init__(self, depth: int) -> None:
+        super().__init__(nn.AvgPool2d(16), nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU())
+
+
+@pytest.mark.parametrize("kind", sorted(ATTENTION))
+@pytest.mark.parametrize("legacy", [False, True])
+def test_every_kind_of_attention_can_be_exported(kind, legacy, network_and_card, tmp_path, rng, monkeypatch):
+    monkeypatch.setattr(vitruvian.models.attention, "ResNet", _TinyBackbone)
+    options = {"kind": kind, "width": 8, "legacy_mul": legacy, "part_mix": legacy, "deconvs": 3 if legacy else 4}
+    codec, card = HeatmapCodec((64, 96)), network_and_card[1]
+    card = replace(card, preprocess=replace(card.preprocess, size_wh=(64, 96)), codec=codec)
+    network = AttentionResNet(len(card.skeleton), codec, **options)
+    _wake(network)
+    report = export_onnx(network, card, tmp_path / "m.onnx", crops(rng, card, 3), half_weights=False)
+    assert report.max_output_difference < 1e-4
+
+
+class _WithNames(nn.Module):
+    """A network in little whose tensors bear given names."""
+
+    def __init__(self, joints: int, *names: str) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(3, joints, 1)
+        for i, name in enumerate(names):
+            self.register_parameter(name, nn.Parameter(torch.tensor([1.5 + i])))
+
+    def forward(self, images):
+        for parameter in self._parameters.values():
+            images = torch.sin(images * parameter)
+        return {"heatmaps": self.project(nn.functional.avg_pool2d(images, 4))}
+
+
+def test_names_that_the_graph_has_already(network_and_card, tmp_path, rng):
+    """Those of the normalisation's tensors, and what the exporter calls the results of operations."""
+    card, some = network_and_card[1], crops(rng, network_and_card[1])
+    joints = len(card.skeleton)
+    export_onnx(_WithNames(joints, "a", "b"), card, tmp_path / "m.onnx", some, half_weights=False)
+    made = [name for node in onnx.load(tmp_path / "m.onnx").graph.node for name in node.output]
+    taken = ["mean", "scale", *(name for name in made if name != "heatmaps")]
+    assert len(taken) >= 8
+    assert not any("." in name for name in taken)
+    network = _WithNames(joints, *taken)
+    report = export_onnx(network, card, tmp_path / "m.onnx", some, half_weights=False)
+    assert report.max_output_difference < 1e-4
+    state = read_state(tmp_path / "m.onnx")
+    assert [state[name].item() for name in taken] == [1.5 + i for i in range(len(taken))]
+    with pytest.raises(ExportError, match="crops"):
+        export_onnx(_WithNames(joints, "crops"), card, tmp_path / "n.onnx", some)
 
 
 def test_every_crop_is_compared(network_and_card, tmp_path, monkeypatch, rng):

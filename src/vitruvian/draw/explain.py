@@ -25,6 +25,8 @@ from .heatmaps import captions, dim, opacity, ramp, tinted
 _PAPER = (26, 28, 34)
 _INK = (222, 224, 230)
 _FAINT = (130, 134, 146)
+_NUMBER = 3  # widths of a letter, of which a number below a tile has
+_ATTENDED_LIGHT, _ATTENDED_MOST = 0.85, 0.6  # attention may be high all over: a lighter photo shines through it
 _MAX_PHOTO_PX = 1200  # the page's overview is for finding people, not for keeping
 
 
@@ -106,23 +108,24 @@ def explain_sheet(people: Sequence[PersonMaps], *, tile_px: int = 128, columns: 
     """
     if tile_px < 16 or columns < 1:
         raise ShapeError(f"tile_px must be 16 or more and columns 1 or more, got {tile_px} and {columns}")
-    size = int(np.clip(tile_px / 9, 10, 16))
+    size = 12
     if not people:
         strip = np.full((3 * size, 30 * size, 3), _PAPER, np.uint8)
         strokes.text(strip, (size, size), "nobody found", size, _INK)
         return strip
-    blocks = [block for i, person in enumerate(people) for block in _blocks(i, person, tile_px, columns, size)]
+    blocks = [block for i, person in enumerate(people) for block in _blocks(i, person, tile_px, columns)]
     width = max(block.shape[1] for block in blocks)
     return np.concatenate([np.pad(b, ((0, 0), (0, width - b.shape[1]), (0, 0)), mode="edge") for b in blocks])
 
 
-def _blocks(index: int, person: PersonMaps, tile_px: int, columns: int, size: int) -> list[np.ndarray]:
+def _blocks(index: int, person: PersonMaps, tile_px: int, columns: int) -> list[np.ndarray]:
     """A person's tables of tiles: heatmaps, and attention where there is any."""
     scale = tile_px / max(person.crop.shape[:2])
     tile_wh = (max(1, round(person.crop.shape[1] * scale)), max(1, round(person.crop.shape[0] * scale)))
     small = Image.fromarray(person.crop).resize(tile_wh, Image.Resampling.BICUBIC, reducing_gap=3.0)
     dimmed, plain = dim(small), np.asarray(small)
-    words = captions(person.names, size, tile_wh[0] - 3 * size)
+    size = _letters(person.names, tile_wh[0])
+    words = captions(person.names, size, tile_wh[0] - _NUMBER * size)
     scored = [(f"{score:.2f}", score) for score in person.scores]
     tiles = [(plain, "crop", "", 1.0)]
     for heatmap, word, (text, score), point in zip(person.heatmaps, words, scored, person.keypoints_px, strict=True):
@@ -134,16 +137,29 @@ def _blocks(index: int, person: PersonMaps, tile_px: int, columns: int, size: in
     title = f"person {index}, score {person.score:.2f}: heatmaps"
     blocks = [_table(tiles, title, columns, size)]
     if person.has_attention:
-        shown = []
-        if person.holistic is not None:
-            highest = f"{float(np.max(person.holistic)):.2g}"
-            shown.append((tinted(dimmed, relative(person.holistic)), "holistic", highest, 1.0))
-        if person.part is not None:
-            for name, attention in zip(words, person.part, strict=True):
-                shown.append((tinted(dimmed, relative(attention)), name, f"{float(attention.max()):.2g}", 1.0))
+        lit = dim(small, _ATTENDED_LIGHT)
+        named = [] if person.holistic is None else [("holistic", person.holistic)]
+        named += [] if person.part is None else zip(words, person.part, strict=True)
+        shown = [
+            (tinted(lit, relative(map_), _ATTENDED_MOST), name, _in_few_letters(float(np.max(map_))), 1.0)
+            for name, map_ in named
+        ]
         title = f"person {index}: attention over its highest value, which is the number"
         blocks.append(_table(shown, title, columns, size))
     return blocks
+
+
+def _letters(names: Sequence[str], width_px: int) -> int:
+    """The size of letters, 10 to 16, at which the longest name, shortened by `captions`, has room beside a number."""
+    longest = max(len(name) for name in captions(names, 16, 0))
+    return int(np.clip(width_px / (0.55 * longest + _NUMBER), 10, 16))
+
+
+def _in_few_letters(value: float) -> str:
+    """Two decimals, or no decimals, or a power of ten: five letters at most."""
+    if value == 0 or 0.01 <= value < 100:
+        return f"{value:.2f}"
+    return f"{value:.0f}" if 100 <= value < 99999 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def _table(tiles: Sequence[tuple[np.ndarray, str, str, float]], title: str, columns: int, size: int) -> np.ndarray:
@@ -157,7 +173,7 @@ def _table(tiles: Sequence[tuple[np.ndarray, str, str, float]], title: str, colu
     for i, (tile, word, number, score) in enumerate(tiles):
         y, x = line + gap + i // columns * (tile_h + line + gap), gap + i % columns * (tile_w + gap)
         picture[y : y + tile_h, x : x + tile_w] = tile
-        ink, room = (_INK if score >= 0.2 else _FAINT), (3 * size if number else 0)
+        ink, room = (_INK if score >= 0.2 else _FAINT), (_NUMBER * size if number else 0)
         strokes.text(picture, (x, y + tile_h + 2), word, size, ink, max_width=max(1, tile_w - room))
         strokes.text(picture, (x + tile_w - room + gap, y + tile_h + 2), number, size, ink)
     return picture
@@ -209,13 +225,13 @@ def _person_data(person: PersonMaps) -> dict[str, Any]:
             "score": round(float(score), 3),
             "at": [round(float(v), 2) for v in place] if np.isfinite(place).all() else None,
             "heatmap": _uri(_layer(heatmap)),
-            "attention": _uri(_layer(relative(person.part[k]))) if person.part is not None else None,
+            "attention": _uri(_layer(relative(person.part[k]), _ATTENDED_MOST)) if person.part is not None else None,
         }
         for k, (name, score, place, heatmap) in enumerate(
             zip(person.names, person.scores, places, person.heatmaps, strict=True)
         )
     ]
-    holistic = _uri(_layer(relative(person.holistic))) if person.holistic is not None else None
+    holistic = _uri(_layer(relative(person.holistic), _ATTENDED_MOST)) if person.holistic is not None else None
     return {
         "crop": _uri(Image.fromarray(person.crop), "JPEG"),
         "size": [width, height],
@@ -224,11 +240,11 @@ def _person_data(person: PersonMaps) -> dict[str, Any]:
     }
 
 
-def _layer(heatmap: np.ndarray) -> Image.Image:
+def _layer(heatmap: np.ndarray, most: float = 1.0) -> Image.Image:
     """RGBA at the map's own resolution: the ramp's colours, as opaque as in the picture."""
     value = np.clip(np.nan_to_num(np.asarray(heatmap, np.float32)), 0, 1)
     colors = ramp()[np.round(255 * value).astype(int)]
-    alpha = np.round(255 * opacity(value)).astype(np.uint8)
+    alpha = np.round(255 * opacity(value, most)).astype(np.uint8)
     return Image.fromarray(np.concatenate([colors, alpha[..., None]], axis=2))
 
 
@@ -265,6 +281,7 @@ section h2 { grid-column: 1 / -1; margin-bottom: .5rem; }
 .stage img { position: absolute; inset: 0; width: 100%; height: 100%; }
 .stage img.crop { position: static; display: block; height: auto; }
 .stage.over img.crop { filter: grayscale(1) brightness(.45); }
+.stage.attended img.crop { filter: grayscale(1) brightness(.9); }
 .stage i { position: absolute; width: 12px; height: 12px; margin: -8px; border: 2px solid #fff; border-radius: 50%; }
 .joints { columns: 2; list-style: none; padding: 0; }
 button { font: inherit; color: inherit; background: #2e313a; border: 1px solid transparent; border-radius: 4px; }
@@ -291,6 +308,7 @@ for (const section of document.querySelectorAll('section')) {
     const joint = person.joints[state.shown];
     const source = state.layer === 'holistic' ? person.holistic : joint[state.layer];
     stage.classList.toggle('over', Boolean(source));
+    stage.classList.toggle('attended', Boolean(source) && state.layer !== 'heatmap');
     map.hidden = !source;
     if (source) map.src = source;
     dot.hidden = !joint.at || state.layer === 'holistic';

@@ -119,24 +119,27 @@ def _linear_rgb(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> n
     return (lab @ _TO_LMS.T) ** 3 @ _TO_LINEAR.T
 
 
-def dim(picture: Image.Image) -> np.ndarray:
+def dim(picture: Image.Image, light: float = 0.35) -> np.ndarray:
     """(h, w, 3) float32: a photo without colours and dark, to lie beneath a map."""
-    return np.asarray(picture.convert("L"), np.float32)[..., None] * np.float32(0.35) * np.ones(3, np.float32)
+    return np.asarray(picture.convert("L"), np.float32)[..., None] * np.float32(light) * np.ones(3, np.float32)
 
 
-def opacity(value: np.ndarray) -> np.ndarray:
-    """How much of the photo a map of values 0..1 hides, 0..1."""
-    return np.minimum(1, 2.5 * value)
+def opacity(value: np.ndarray, most: float = 1.0) -> np.ndarray:
+    """How much of the photo a map of values 0..1 hides, 0..``most``."""
+    return most * np.minimum(1, 2.5 * value)
 
 
-def tinted(dimmed: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8: the map's colours over the photo, which shows through where the map is low."""
+def tinted(dimmed: np.ndarray, heatmap: np.ndarray, most: float = 1.0) -> np.ndarray:
+    """(h, w, 3) uint8: the map's colours over the photo, which shows through where the map is low.
+
+    With ``most`` below 1 it does so everywhere, as maps need that may be high all over.
+    """
     height, width = dimmed.shape[:2]
     # Pillow's rule of pixel edges is ours of pixel centres: a map's pixel u lies at (u + 0.5) stride - 0.5.
     enlarged = Image.fromarray(np.clip(np.nan_to_num(heatmap), 0, 1)).resize((width, height), Image.Resampling.BILINEAR)
     value = np.clip(np.asarray(enlarged), 0, 1)
     colors = _ramp()[np.round(255 * value).astype(int)].astype(np.float32)
-    hidden = opacity(value)[..., None]
+    hidden = opacity(value, most)[..., None]
     return (dimmed * (1 - hidden) + colors * hidden + 0.5).astype(np.uint8)
 
 

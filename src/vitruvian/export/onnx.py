@@ -25,6 +25,8 @@ from ..predict.backends import OrtBackend
 from ..types import Outputs
 from ..weights.card import METADATA_KEY, Card
 
+_PREFIX = "network."
+
 
 @dataclass(frozen=True)
 class ExportReport:
@@ -98,14 +100,14 @@ def export_onnx(
     network = copy.deepcopy(network).cpu()  # rounding and evaluation mode are no business of the caller's network
     deployed = _Deployed(network, card).eval()
     if half_weights:
-        _round_weights(network)
+        round_weights(network)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".onnx")
     os.close(descriptor)
     try:
         model = _to_onnx(deployed, torch.from_numpy(crops[:2].copy() if len(crops) > 1 else np.repeat(crops, 2, 0)))
         if half_weights:
-            _store_half(model)
+            store_half(model)
         entry = model.metadata_props.add()
         entry.key, entry.value = METADATA_KEY, card.to_json()
         need("onnx", "train", "ONNX export").save(model, temporary)
@@ -138,29 +140,41 @@ def _to_onnx(deployed: _Deployed, example: Tensor) -> Any:
         )
     assert program is not None  # only None when exporting straight to a file
     model = program.model_proto
-    for tensor in model.graph.initializer:
-        _rename(model, tensor, tensor.name.removeprefix("network."))
+    _name_as_the_network(model.graph)
     return model
 
 
-def _rename(model: Any, tensor: Any, name: str) -> None:
-    if name == tensor.name:
-        return
-    for node in model.graph.node:
-        for i, used in enumerate(node.input):
-            if used == tensor.name:
-                node.input[i] = name
-    tensor.name = name
+def _name_as_the_network(graph: Any) -> None:
+    """Give the network's tensors the names they have in torch, and what already bears one of these another.
+
+    No name in torch begins with a dot, so that other name is free.
+    """
+    names = {t.name: t.name.removeprefix(_PREFIX) for t in graph.initializer if t.name.startswith(_PREFIX)}
+    wanted = set(names.values())
+    fixed = wanted & {value.name for value in (*graph.input, *graph.output)}
+    if fixed:
+        raise ExportError(f"a tensor of the network is called as an input or output of the graph: {sorted(fixed)}")
+    described = [value for value in graph.value_info if value.name not in names]  # initializers say all by themselves
+    del graph.value_info[:]
+    graph.value_info.extend(described)
+    made = {name for node in graph.node for name in node.output} | {t.name for t in graph.initializer}
+    names |= {name: f".{name}" for name in wanted & made}
+    for value in (*graph.initializer, *graph.value_info):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        for used in (node.input, node.output):
+            used[:] = [names.get(name, name) for name in used]
 
 
-def _round_weights(network: nn.Module) -> None:
+def round_weights(network: nn.Module) -> None:
+    """Round large weights to what float16 can say, in place."""
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.numel() >= 256 and parameter.ndim > 1:
                 parameter.copy_(parameter.half().float())
 
 
-def _store_half(model: Any) -> None:
+def store_half(model: Any) -> None:
     """Keep large weights as float16 behind a Cast, which runtimes fold away when loading."""
     onnx = need("onnx", "train", "ONNX export")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
