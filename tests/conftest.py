@@ -77,3 +77,24 @@ def tiny_model(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
     path = tmp_path_factory.mktemp("model") / "tiny.onnx"
     export_onnx(network, card, path, crops)
     return path
+
+
+@pytest.fixture
+def one_person_onnx(tmp_path: Path) -> Path:
+    """A detector of another maker, in YOLO's later layout: whatever it sees, one person stands in the left half."""
+    onnx = pytest.importorskip("onnx")
+    helper, numpy_helper = pytest.importorskip("onnx.helper"), pytest.importorskip("onnx.numpy_helper")
+    answer = np.array([[[32.0], [32.0], [24.0], [60.0], [0.75]]], np.float32)
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
+        helper.make_node("Add", ["zero", "answer"], ["found"]),
+    ]
+    constants = [numpy_helper.from_array(answer, "answer"), numpy_helper.from_array(np.float32([0.0]), "nothing")]
+    taken = helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1, 3, 64, 64])
+    given = helper.make_tensor_value_info("found", onnx.TensorProto.FLOAT, [1, 5, 1])
+    graph = helper.make_graph(nodes, "detector", [taken], [given], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    path = tmp_path / "detector.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path

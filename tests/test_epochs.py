@@ -107,6 +107,21 @@ def test_what_is_known_is_not_measured_again(run, records, measured):
     assert len(measured) == 3
 
 
+def test_figures_of_another_ranking_are_measured_again(run, records, measured):
+    """People were once ranked by all their joints; what does not depend on that remains."""
+    pytest.importorskip("faster_coco_eval")
+    first = evaluate_epochs(run, records, ("pck", "oks_ap"), threads=1)
+    assert first["rescore_above"] == 0.2
+    file = run / "over-epochs.json"
+    older = json.loads(file.read_text(encoding="utf-8"))
+    del older["rescore_above"]
+    file.write_text(json.dumps(older), encoding="utf-8")
+    measured.clear()
+    again = evaluate_epochs(run, records, ("pck", "oks_ap"), threads=1)
+    assert measured == [("oks_ap",)] * 3
+    assert again["epochs"] == first["epochs"]
+
+
 def test_a_stopped_evaluation_goes_on(run, records, measured, monkeypatch):
     counting = vitruvian.epochs.evaluate
 

@@ -15,7 +15,7 @@ from vitruvian.codecs import HeatmapCodec
 from vitruvian.errors import ImageError, ShapeError, VitruvianError
 from vitruvian.evaluate import evaluate, joint_table, to_report, truth_box, write_joint_table
 from vitruvian.metrics import MetricResult
-from vitruvian.predict import Predictor, Result
+from vitruvian.predict import Predictor, Result, Selection
 from vitruvian.preprocess import Preprocess
 from vitruvian.skeletons import LSP14
 from vitruvian.types import Person, Poses, Record
@@ -134,7 +134,6 @@ def test_people_in_detected_boxes_are_selected(records, monkeypatch):
     """The truth's boxes give as many people as there are; a detector's may hold one person twice."""
     from vitruvian import evaluate as function
     from vitruvian.metrics import METRICS
-    from vitruvian.predict import Selection
 
     seen: list[list[Poses]] = []
     result = MetricResult("x", 1.0, ())
@@ -150,7 +149,34 @@ def test_people_in_detected_boxes_are_selected(records, monkeypatch):
     function(Oracle(records), records, ["oks_ap"])
     truth = seen.pop()
     assert sum(map(len, truth)) == 5
-    assert all(poses.rescore_above is None for poses in truth)
+    assert all(poses.rescore_above == 0.2 for poses in truth)
+
+
+def test_people_are_ranked_by_the_joints_above_a_score(records, monkeypatch):
+    """On the truth's boxes too: the mean of the joints above 0.2, of those above another score, or of all of them."""
+    from vitruvian.metrics import METRICS
+
+    class Unsure(Oracle):
+        def stream(self, *arguments, **options) -> Iterator[Result]:
+            for result in super().stream(*arguments, **options):
+                scores = np.tile(np.repeat([0.9, 0.5, 0.2], [4, 2, 8]), (len(result.poses), 1))
+                yield replace(result, poses=replace(result.poses, scores=scores))
+
+    seen: list[np.ndarray] = []
+    result = MetricResult("x", 1.0, [])
+    monkeypatch.setitem(
+        METRICS, "oks_ap", lambda truth, found: seen.append(np.concatenate([p.person_scores for p in found])) or result
+    )
+    everybody = records[0].persons[:1] * 2  # found twice by the truth's boxes: two people all the same
+    truth = [*records[1:], replace(records[0], persons=everybody)]
+    for options, expected in (
+        ({}, (4 * 0.9 + 2 * 0.5) / 6),
+        ({"select": Selection(rescore_above=0.5)}, 0.9),
+        ({"select": Selection(rescore_above=None)}, (4 * 0.9 + 2 * 0.5 + 8 * 0.2) / 14),
+        ({"select": None}, (4 * 0.9 + 2 * 0.5 + 8 * 0.2) / 14),
+    ):
+        evaluate(Unsure(truth), truth, ["oks_ap"], **options)
+        np.testing.assert_allclose(seen.pop(), np.full(5, expected), rtol=1e-5)
 
 
 def test_pictures_that_are_painted_on_demand(records):
@@ -191,6 +217,9 @@ def test_report(records, tmp_path):
     assert loaded["model"] == "oracle"
     assert loaded["metrics"]["pck"]["value"] == 1.0
     assert {"split", "boxes", "flip", "images", "runtime", "date", "commit", "versions"} <= set(loaded)
+    assert loaded["select"] is None
+    report = to_report(results, oracle, split="dev", boxes="truth", flip=False, images=5, select=Selection())
+    assert report["select"] == {"rescore_above": 0.2, "same_person": 0.9, "all_joints": True}
 
 
 def test_a_model_by_path(records, tiny_model, tmp_path, rng):
@@ -228,8 +257,8 @@ def columns() -> dict[str, dict[str, MetricResult]]:
 def test_joint_table_lays_models_beside_each_other(columns):
     rows = joint_table(columns)
     assert [(r["metric"], r["joint"]) for r in rows] == [
-        *(("pckh", joint) for joint in ("right_ankle", "head_top", "neck", "mean")),
-        *(("epe", joint) for joint in ("right_ankle", "head_top", "mean")),
+        *(("pckh", joint) for joint in ("right_ankle", "head_top", "neck", "overall")),
+        *(("epe", joint) for joint in ("right_ankle", "head_top", "overall")),
     ]
     assert [(r["supervised"], r["sane|1"]) for r in rows] == [
         (0.7105, 0.7272), (0.9577, 0.9585), (None, 0.972), (0.8549, 0.8643), (7.0, 6.5), (None, None), (4.126, None),
@@ -244,10 +273,10 @@ def test_joint_tables_as_files(columns, tmp_path):
         "PCKh@0.5, percent\n\n"
         "| joint | supervised | sane/1 |\n|---|---:|---:|\n"
         "| right ankle | 71.05 | 72.72 |\n| head top | 95.77 | 95.85 |\n| neck | - | 97.20 |\n"
-        "| **mean** | **85.49** | **86.43** |\n\n"
+        "| **overall** | **85.49** | **86.43** |\n\n"
         "EPE px\n\n"
         "| joint | supervised | sane/1 |\n|---|---:|---:|\n"
-        "| right ankle | 7.00 | 6.50 |\n| head top | - | - |\n| **mean** | **4.13** | - |\n"
+        "| right ankle | 7.00 | 6.50 |\n| head top | - | - |\n| **overall** | **4.13** | - |\n"
     )
     with write_joint_table(tmp_path / "t.csv", rows).open(encoding="utf-8", newline="") as file:
         read = list(csv.DictReader(file))
@@ -263,5 +292,5 @@ def test_joint_tables_as_files(columns, tmp_path):
 def test_joint_table_of_what_was_measured(records):
     right, off = evaluate(Oracle(records), records, ("pck",)), evaluate(Oracle(records, 30.0), records, ("pck",))
     rows = joint_table({"right": right, "off": off})
-    assert [row["joint"] for row in rows] == [*LSP14.joints, "mean"]
+    assert [row["joint"] for row in rows] == [*LSP14.joints, "overall"]
     assert {(row["right"], row["off"]) for row in rows} == {(1.0, 0.0)}

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from vitruvian.codecs import PixelsCodec
 from vitruvian.errors import ShapeError
-from vitruvian.losses import LOSSES, pixels_cross_entropy, pixels_dice, pixels_mse
+from vitruvian.losses import LOSSES, pixels_cross_entropy, pixels_dice, pixels_mask_cross_entropy, pixels_mse
 from vitruvian.metrics.masks import soft_dice
 from vitruvian.types import Targets
 
@@ -91,3 +91,35 @@ def test_shapes_must_agree_and_sums_are_float32(case) -> None:
     assert loss.dtype == torch.float32
     assert loss.item() == LOSSES["pixels"]({k: v.float() for k, v in coarse.items()}, targets).item()
     assert math.isfinite(loss.item())
+
+
+def test_pictures_without_mask_or_joints_teach_nothing(case) -> None:
+    """The loss of a mixed batch is that of the pictures that have the label; the others get no gradient."""
+    arrays, targets = case
+    known, jointed = torch.tensor([True, False, True]), torch.tensor([False, True, True])
+    truth = {**targets.arrays, "mask": targets.arrays["mask"] * known[:, None, None, None]}
+    mixed = Targets(truth, targets.weights * jointed[:, None])
+    for loss, head, counted in (
+        (pixels_dice, "mask", known),
+        (pixels_mask_cross_entropy, "mask", known),
+        (pixels_mse, "heat", jointed),
+        (pixels_cross_entropy, "classes", jointed),
+    ):
+        value = loss(arrays, mixed)
+        part = Targets({head: targets.arrays[head][counted]}, targets.weights[counted])
+        assert value.item() == pytest.approx(loss({head: arrays[head][counted]}, part).item(), rel=1e-6)
+        (gradient,) = torch.autograd.grad(value, arrays[head])
+        assert (gradient.abs().amax((1, 2, 3)) > 0).tolist() == counted.tolist()
+        nothing = Targets({head: truth[head] * 0}, targets.weights * 0)
+        nobody = loss(arrays, nothing)
+        assert nobody.item() == 0
+        assert not torch.autograd.grad(nobody, arrays[head])[0].any()
+
+
+def test_mask_cross_entropy_by_hand(case) -> None:
+    arrays, targets = case
+    logits, truth = arrays["mask"].detach().double(), targets.arrays["mask"].double()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], truth[:, 1])
+    assert pixels_mask_cross_entropy(arrays, targets).item() == pytest.approx(expected.item(), rel=1e-5)
+    plain, more = (LOSSES["pixels"](arrays, targets, heat=0, classes=0, mask_entropy=w).item() for w in (0.0, 3.0))
+    assert more - plain == pytest.approx(3 * expected.item(), rel=1e-4)

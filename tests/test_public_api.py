@@ -25,17 +25,17 @@ SIGNATURES = {
     "progress: 'Callable[[int, int], None] | None' = None, "
     f"select: 'Selection | None' = {SELECTION}) -> 'dict[str, MetricResult]'",
     "get_skeleton": "(name: 'str') -> 'Skeleton'",
-    "load": "(name: 'str | os.PathLike' = 'default', backend: 'str | None' = None, threads: 'int | None' = None) "
-    "-> 'Predictor'",
+    "load": "(name: 'str | os.PathLike' = 'default', backend: 'str | None' = None, threads: 'int | None' = None, "
+    "detector: 'Detector | str | os.PathLike | None' = 'default') -> 'Predictor'",
     "read": "(name: 'str', path: 'str | os.PathLike', images: 'str | os.PathLike | None' = None, **options: 'Any') "
     "-> 'ReadResult'",
     "train": "(recipe: 'Recipe | str | os.PathLike', resume: 'bool' = False) -> 'Path'",
     "write": "(name: 'str', records: 'Iterable[Record]', path: 'str | os.PathLike', **options: 'Any') -> 'Path'",
 }
 MEMBERS = {
-    "Poses": "box_scores boxes boxes_from ids keypoints masks path person_scores rescore_above scores select size_wh "
-    "skeleton to_coco to_dataframe to_rows to_skeleton",
-    "Predictor": "backend card close description predict run_crops skeleton stream",
+    "Poses": "box_scores boxes boxes_from ids keypoints masks path person_scores present present_above "
+    "rescore_above scores select size_wh skeleton to_coco to_dataframe to_rows to_skeleton",
+    "Predictor": "backend card close description detector predict run_crops skeleton stream",
     "Skeleton": "edges flip from_dict index joints name names sigmas source_of take to_dict",
     "VitruvianError": "",
 }

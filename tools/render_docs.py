@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md", "docs/models.md", "docs/training.md")
+PAGES = ("README.md", "docs/models.md", "docs/pose3d-output.md", "docs/training.md")
 
 
 def _load(name: str) -> dict:
@@ -92,16 +92,48 @@ def training_speed() -> str:
 def adversarial() -> str:
     """Supervised against each adversarial mode."""
     result = _load("adversarial_ablation")
+    rows = [(a["arm"], *_accuracy(a)) for a in result["arms"]]
+    return _table(("arm", "seeds", "PCK@0.2", "against the control"), rows) + "\n\n" + _origin(result)
+
+
+def attention() -> str:
+    """Each kind and scope of attention against none: accuracy, parameters and time."""
+    if not (RESULTS / "attention_ablation.json").is_file():
+        return "Not measured yet: `python -m benchmarks attention_ablation`, about an hour on two cores."
+    result = _load("attention_ablation")
+    measured = {arm["arm"]: _accuracy(arm) for arm in result["arms"]}
+    by_size: dict[str, list[dict]] = {}
+    for cost in result["cost"]:
+        by_size.setdefault("x".join(map(str, cost["input_wh"])), []).append(cost)
+    plain, *_ = result["cost"]
     rows = [
         (
-            a["arm"],
-            a["seeds"],
-            f"{a['mean']:.4f} ± {a['deviation']:.4f}",
-            f"{a['gain']['mean']:+.4f} ± {a['gain']['deviation']:.4f}",
+            costs[0]["arm"],
+            *measured.get(costs[0]["arm"], ("-", "-", "-")),
+            f"{costs[0]['parameters'] - plain['parameters']:,}",
+            *(f"{c['ms_per_person_batch_1']:.1f} / {c['ms_per_person_batch_8']:.1f}" for c in costs),
+            *(f"{c['over_none_batch_1']:.2f} / {c['over_none_batch_8']:.2f}" for c in costs),
         )
-        for a in result["arms"]
+        for costs in zip(*by_size.values(), strict=True)
     ]
-    return _table(("arm", "seeds", "PCK@0.2", "against the control"), rows) + "\n\n" + _origin(result)
+    times = [f"{what}, {size}" for what in ("ms per person", "over none") for size in by_size]
+    header = ("attention", "seeds", "PCK@0.2", "against none", "parameters added", *times)
+    cut = "" if result["finished"] else " Some arms are still to be run."
+    widths = " and ".join(f"{costs[0]['width']} at {size}" for size, costs in by_size.items())
+    return (
+        _table(header, rows)
+        + f"\n\n{result['model']}, {result['input_wh'][0]}x{result['input_wh'][1]}, {result['epochs']} epochs; "
+        + f"{result['metric']}. Times on ONNX Runtime with two threads at batch 1 / 8, all networks in turns; channels "
+        + f"of the deconvolutions: {widths}.{cut}\n\n"
+        + _origin(result)
+    )
+
+
+def _accuracy(arm: dict) -> tuple[int, str, str]:
+    """Of an arm of an ablation: seeds, mean and spread, and the gain over the control of the same seed."""
+    gain = arm["gain"]
+    against = "-" if gain is None else f"{gain['mean']:+.4f} ± {gain['deviation']:.4f}"
+    return arm["seeds"], f"{arm['mean']:.4f} ± {arm['deviation']:.4f}", against
 
 
 def hourglass() -> str:
@@ -122,10 +154,61 @@ def hourglass() -> str:
     return _table(header, rows) + "\n\n" + _origin(result)
 
 
+def detector() -> str:
+    """The person detector by itself, and what it does to the pose model."""
+    result = _load("detector")
+    found, both, speed = result["boxes"], result["end_to_end"], result["throughput"]
+    people = f"{found['people']} people in {found['photos']} COCO photos"
+    empty = f"{found['photos_without_people']} photos without people"
+    rows = [
+        (f"person AP50 / AP, {people}", f"{found['stats']['AP50']:.3f} / {found['stats']['AP']:.3f}"),
+        (
+            f"recall / precision at score {result['min_score']:g}",
+            f"{found['recall_at_threshold']:.3f} / {found['precision_at_threshold']:.3f}",
+        ),
+        (f"false positives a photo, {empty}", f"{found['false_positives_per_photo_without_people']:.2f}"),
+        ("milliseconds a photo, 2 threads", f"{found['ms_per_photo']:.1f}"),
+        (
+            "OKS AP of the poses, flip test: detected / true boxes",
+            f"{both['detected']['AP']:.3f} / {both['ground truth']['AP']:.3f}",
+        ),
+        (
+            f"{speed['people']} people in {speed['photos']} photos, batched against one person at a time",
+            f"{speed['ratio']:.1f} x",
+        ),
+    ]
+    return _table(("", "measured"), rows) + "\n\n" + _origin(result)
+
+
+def lifting() -> str:
+    """Lifters and baselines on held-out motion capture."""
+    result = _load("lifting")
+    rows = [
+        (
+            r["lifter"],
+            r["takes"],
+            r["inputs"],
+            *(f"{r[name]:.1f}" for name in ("mpjpe_mm", "pa_mpjpe_mm", "n_mpjpe_mm")),
+            f"{r['pck3d_150']:.3f}",
+            f"{r['mpjve_mm_per_s']:.0f}",
+        )
+        for r in result["rows"]
+    ]
+    header = ("lifter", "takes", "2D", "MPJPE", "PA-MPJPE", "N-MPJPE", "PCK3D at 150 mm", "MPJVE, mm/s")
+    split = "; ".join(
+        f"{name}: {count['takes']} takes, {count['frames']:,} frames" for name, count in result["split"].items()
+    )
+    said = f"{result['data']}, {result['cameras']} random cameras a take. {split}."
+    return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "adversarial": adversarial,
+    "attention": attention,
+    "detector": detector,
     "hourglass": hourglass,
+    "lifting": lifting,
     "per_joint": per_joint,
     "size": size,
     "speed": speed,

@@ -19,11 +19,11 @@ import numpy as np
 
 from .draw.plots import curves
 from .errors import FormatError, VitruvianError
-from .evaluate import LOWER_IS_BETTER, check_metrics, counts, evaluate, write_csv
+from .evaluate import LOWER_IS_BETTER, PAIRS_ITSELF, check_metrics, counts, evaluate, write_csv
 from .extras import need
 from .formats.writing import write_text
 from .metrics import MetricResult
-from .predict import load
+from .predict import Selection, load
 from .provenance import provenance
 from .types import Record
 
@@ -32,6 +32,7 @@ FOLDER = "epochs"
 
 _NAME = re.compile(r"epoch-(\d{4,})\.safetensors")
 _CURVES = ("AP50", "AP75", "AR", "AR50")  # of COCO's numbers, those that are plotted beside AP
+_SELECTION = Selection()  # how people are scored, and in a detector's boxes dropped: never otherwise over epochs
 _CHUNKS, _CHUNK_BYTES = 16, 65536
 
 
@@ -67,7 +68,7 @@ def evaluate_epochs(
     Parameters
     ----------
     run : a training run's folder, with kept epochs.
-    records, metrics, flip, batch, boxes : as in `evaluate`.
+    records, metrics, flip, batch, boxes : as in `evaluate`, whose default ``select`` is kept to.
     out : the JSON file, whose name the others share; by default ``over-epochs.json`` in the run's folder. It is written
         after each epoch. One file holds figures on one set of people, of one kind of boxes, with or without flip.
     split : what to call the data.
@@ -98,6 +99,7 @@ def evaluate_epochs(
         "people": _fingerprint_of(records, boxes),
         "boxes": "truth" if boxes is None else "detected",
         "flip": flip,
+        "rescore_above": _SELECTION.rescore_above,
     }
     weights = {epoch: _weights_fingerprint(path) for epoch, path in kept.items()}
     report = {**about, **provenance(), "names": {}, "best": {}, "epochs": []}
@@ -108,7 +110,7 @@ def evaluate_epochs(
     for i, (epoch, lacking) in enumerate(todo.items()):
         with load(kept[epoch], backend, threads) as predictor:
             advance = None if progress is None else _shifted(progress, i, len(todo))
-            results = evaluate(predictor, records, lacking, flip, batch, boxes, advance)
+            results = evaluate(predictor, records, lacking, flip, batch, boxes, advance, _SELECTION)
         entry = entries.setdefault(epoch, {"epoch": epoch, "weights": weights[epoch], "metrics": {}})
         entry["metrics"] |= {name: _summary(result) for name, result in results.items()}
         report["names"] |= {name: result.name for name, result in results.items()}
@@ -148,6 +150,11 @@ def _earlier(
         )
     if not same_training:  # trained anew in the same folder: epochs that are not there yet must not linger
         return {}
+    if found.get("rescore_above") != about["rescore_above"]:  # people were ranked otherwise: what depends on that goes
+        for metric in PAIRS_ITSELF:
+            names.pop(metric, None)
+            for entry in entries.values():
+                entry["metrics"].pop(metric, None)
     report["names"] = names
     return entries
 

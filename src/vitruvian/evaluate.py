@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from .data.dataset import photo
 from .errors import ShapeError, VitruvianError
 from .formats.coco import detections_of
 from .formats.writing import write_text
 from .geometry import boxes as box_tools
 from .metrics import METRICS, MetricResult
 from .predict import Predictor, Selection, load
+from .predict.masks import MaskFinder
 from .provenance import provenance
 from .types import Person, Poses, Record
 
@@ -26,6 +28,12 @@ PAIRS_ITSELF = ("oks_ap",)
 
 LOWER_IS_BETTER = ("epe",)
 """Metrics that are errors, in pixels; all others are shares in [0, 1]."""
+
+MASKS = "mask_"
+"""How the names of metrics of masks begin."""
+
+OVERALL = "overall"
+"""The row of `joint_table` with a metric's headline."""
 
 _BOX_MARGIN = 0.15  # of a person without a box: what training takes, see `PoseDataset.box`
 
@@ -50,15 +58,18 @@ def evaluate(
     flip, batch : as in `Predictor.predict`.
     boxes : None or ``"truth"``: the annotated boxes (the labelled joints' extent grown by 15 % where there is none) of
         all persons with a labelled joint; or a detector's, ``{image_id: (boxes (N, 4) xyxy, scores (N,))}`` as
-        `formats.coco.read_detections` gives them, for ``"oks_ap"`` alone.
+        `formats.coco.read_detections` gives them, for ``"oks_ap"`` alone. ``"image"``: each person is looked for in the
+        whole image, which is what models trained on whole pictures saw.
     progress : called with (images done, images in all).
-    select : what is done with people found in a detector's boxes, as in `Predictor.predict`; None: as many people as
-        boxes, with the mean of all their joints. Of no effect on the truth's boxes.
+    select : how people are scored, and so ranked: by their joints that score more than ``select.rescore_above``, on all
+        kinds of boxes. In a detector's boxes also who is found twice is dropped, as in `Predictor.predict`; on the
+        truth's there are as many people as boxes. None: the mean of all their joints, and nobody is dropped.
 
     Returns
     -------
     For each metric its result. Crowd regions and persons without a labelled joint are never predicted; they remain
-    part of the truth for ``"oks_ap"``, where they absorb false alarms.
+    part of the truth for ``"oks_ap"``, where they absorb false alarms. With metrics of masks alone the persons are
+    those with a mask, whether they have joints or not.
 
     Raises
     ------
@@ -67,33 +78,52 @@ def evaluate(
         image. An image that cannot be read ends the evaluation: figures over fewer images would not compare.
     """
     check_metrics(metrics, detected=not (boxes is None or isinstance(boxes, str)))
-    if isinstance(boxes, str) and boxes != "truth":
+    if isinstance(boxes, str) and boxes not in ("truth", "image"):
         raise VitruvianError(
-            f"boxes must be None, 'truth' or a mapping of image ids to boxes and scores, got '{boxes}'"
+            f"boxes must be None, 'truth', 'image' or a mapping of image ids to boxes and scores, got '{boxes}'"
         )
+    part = masked if all(name.startswith(MASKS) for name in metrics) else counts
+    with_masks = any(name.startswith(MASKS) for name in metrics)
     blind = next((r for r in records if r.image_path is None and "pixels" not in r.extra), None)
     if blind is not None:
         raise VitruvianError(f"record {blind.image_id} names no image; read the annotations with their image folder")
+    if not isinstance(boxes, Mapping) and select is not None:
+        select = replace(select, same_person=None)
     if isinstance(boxes, Mapping):
         whole, given = list(records), [_detected(boxes, record) for record in records]
     else:
         # Images without anyone to predict add nothing to any figure: no prediction, no person that could be missed.
-        whole = [record for record in records if any(map(counts, record.persons))]
-        given = [(np.stack([truth_box(p) for p in record.persons if counts(p)]), None) for record in whole]
+        whole = [record for record in records if any(map(part, record.persons))]
+        given = [(_boxes_of(record, [p for p in record.persons if part(p)], boxes), None) for record in whole]
     if not whole:
-        raise VitruvianError(f"nothing to evaluate: no person with a labelled joint in {len(records)} images")
+        lacking = "mask" if part is masked else "labelled joint"
+        raise VitruvianError(f"nothing to evaluate: no person with a {lacking} in {len(records)} images")
     if isinstance(model, Predictor):
-        found = _predict_all(model, whole, given, flip, batch, progress, select)
+        found = _predict_all(model, whole, given, flip, batch, progress, select, with_masks)
     else:
         with load(model) as predictor:
-            found = _predict_all(predictor, whole, given, flip, batch, progress, select)
-    aligned = [replace(record, persons=tuple(filter(counts, record.persons))) for record in whole]
+            found = _predict_all(predictor, whole, given, flip, batch, progress, select, with_masks)
+    aligned = [replace(record, persons=tuple(filter(part, record.persons))) for record in whole]
     return {name: METRICS[name](whole if name in PAIRS_ITSELF else aligned, found) for name in metrics}
 
 
 def counts(person: Person) -> bool:
     """Whether a person takes part: not a crowd, and at least one joint is labelled."""
     return not person.is_crowd and bool(person.labelled.any())
+
+
+def masked(person: Person) -> bool:
+    """Whether a person takes part where masks alone are measured: not a crowd, with a mask and a box or a joint."""
+    known = person.box_xyxy is not None or bool(person.labelled.any())
+    return not person.is_crowd and person.segmentation is not None and known
+
+
+def _boxes_of(record: Record, people: Sequence[Person], boxes: object) -> np.ndarray:
+    """(N, 4) where each of an image's people is looked for."""
+    if boxes != "image":
+        return np.stack([truth_box(person) for person in people])
+    size_wh = record.size_wh or photo(record).shape[1::-1]
+    return np.repeat(box_tools.whole_image((int(size_wh[0]), int(size_wh[1])))[None], len(people), axis=0)
 
 
 def truth_box(person: Person) -> np.ndarray:
@@ -115,7 +145,7 @@ def to_report(
 ) -> dict[str, Any]:
     """The results with what they depend on (model, split, boxes, flip, commit, versions), as plain data for JSON.
 
-    ``select`` is what was done with people in a detector's boxes, None for the truth's.
+    ``select`` is how people were scored and, in a detector's boxes, dropped; None: by the mean of their joints.
     """
     return {
         "model": predictor.card.name,
@@ -124,7 +154,7 @@ def to_report(
         "images": images,
         "boxes": boxes,
         "flip": flip,
-        **({} if select is None else {"select": asdict(select)}),
+        "select": None if select is None else asdict(select),
         **provenance(),
         "metrics": {name: result.to_dict() for name, result in results.items()},
     }
@@ -139,7 +169,8 @@ def joint_table(columns: Mapping[str, Mapping[str, MetricResult]]) -> list[dict[
 
     Returns
     -------
-    For each metric of the first model a row a joint and at last the row ``mean`` (the metric's headline):
+    For each metric of the first model a row a joint and at last the row ``overall``, the metric's headline, which need
+    not be the mean of the rows above (PCK's is the limbs' mean, PCKh's is pooled over all joints):
     ``{"metric", "name", "joint", "count", **{model: value}}``, None where a model has no such joint. ``count`` is that
     of the first model that has the joint.
     """
@@ -156,8 +187,8 @@ def joint_table(columns: Mapping[str, Mapping[str, MetricResult]]) -> list[dict[
             count = next(table[joint]["count"] for table in tables.values() if joint in table)
             values = {model: table[joint]["value"] if joint in table else None for model, table in tables.items()}
             rows.append({**head, "joint": joint, "count": count, **values})
-        means = {model: results[metric].value for model, results in columns.items()}
-        rows.append({**head, "joint": "mean", "count": None, **means})
+        headlines = {model: results[metric].value for model, results in columns.items()}
+        rows.append({**head, "joint": OVERALL, "count": None, **headlines})
     return rows
 
 
@@ -184,7 +215,7 @@ def write_joint_table(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]
         lines.append("| joint | " + " | ".join(model.replace("|", "/") for model in models) + " |")
         lines.append("|---|" + "---:|" * len(models))
         for row in own:
-            mark = "**" if row["joint"] == "mean" else ""
+            mark = "**" if row["joint"] == OVERALL else ""
             cells = ["-" if (v := row[m]) is None else f"{mark}{100 * v if percent else v:.2f}{mark}" for m in models]
             lines.append(f"| {mark}{row['joint'].replace('_', ' ')}{mark} | " + " | ".join(cells) + " |")
         blocks.append("\n".join(lines))
@@ -246,16 +277,22 @@ def _predict_all(
     batch: int,
     progress: Callable[[int, int], None] | None,
     select: Selection | None,
+    with_masks: bool = False,
 ) -> list[Poses]:
     found: list[Poses] = []
+    finder = MaskFinder(predictor.backend) if with_masks else None  # says so where the model has no masks
     images = (r.extra["pixels"]() if "pixels" in r.extra else r.image_path for r in records)  # see `data.dataset.photo`
-    stream = predictor.stream(images, (boxes for boxes, _ in given), flip=flip, batch=batch)
+    boxes = (one for one, _ in given)
+    stream = predictor.stream(images, boxes, flip=flip, batch=batch, keep_images=with_masks)
     for result, (_, scores) in zip(stream, given, strict=True):
         if result.error is not None:
             raise result.error
         assert result.poses is not None
         poses = result.poses if scores is None else replace(result.poses, box_scores=scores)
-        found.append(poses if scores is None or select is None else select(poses))
+        poses = poses if select is None else select(poses)
+        if finder is not None and result.image is not None:
+            poses = finder(result.image, poses, bool(flip), batch)
+        found.append(poses)
         if progress is not None:
             progress(len(found), len(records))
     return found

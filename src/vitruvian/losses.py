@@ -1,6 +1,7 @@
 """Losses between a network's arrays and a codec's targets; joints of weight 0 never count.
 
-`pixels` and its parts are of whole pictures instead: there a joint without a label is background.
+`pixels` and its parts are of whole pictures instead: there a joint without a label is background, and a picture without
+any joint, or without a mask, teaches those heads nothing.
 
 The last three, of 3D poses and the grid task that prepares for them, take plain tensors and are not in `LOSSES`: their
 targets are no codec's of the table.
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .detection import boxes_aligned
 from .errors import ShapeError
 from .types import Targets
 
@@ -127,40 +129,73 @@ def _offsets(found_mm: Tensor, truth_mm: Tensor, weights: Tensor) -> Tensor:
     return torch.where(weights[..., None] > 0, found_mm.float() - truth_mm, zero)
 
 
-def pixels(arrays: Arrays, targets: Targets, mask: float = 1.0, heat: float = 1.0, classes: float = 1.0) -> Tensor:
+def pixels(
+    arrays: Arrays,
+    targets: Targets,
+    mask: float = 1.0,
+    heat: float = 1.0,
+    classes: float = 1.0,
+    mask_entropy: float = 0.0,
+) -> Tensor:
     """`pixels_dice`, `pixels_mse` and `pixels_cross_entropy` of the heads that the network has, weighed and added.
 
-    All weights are 1 in system 0, where the squared error, of maps up to 100, outweighs the others. A head of weight 0
-    gets no gradient, and may lack a target.
+    All weights are 1 in system 0, where the squared error, of maps up to 100, outweighs the others; ``mask_entropy``,
+    which it does not have, weighs `pixels_mask_cross_entropy`. A head of weight 0 gets no gradient, and may lack a
+    target.
     """
-    parts = {"mask": (mask, pixels_dice), "heat": (heat, pixels_mse), "classes": (classes, pixels_cross_entropy)}
-    found = [weight * loss(arrays, targets) for name, (weight, loss) in parts.items() if name in arrays and weight]
+    parts = (
+        ("mask", mask, pixels_dice),
+        ("mask", mask_entropy, pixels_mask_cross_entropy),
+        ("heat", heat, pixels_mse),
+        ("classes", classes, pixels_cross_entropy),
+    )
+    found = [weight * loss(arrays, targets) for name, weight, loss in parts if name in arrays and weight]
     if not found:
-        raise ShapeError(f"none of {list(parts)} is both among the network's arrays {sorted(arrays)} and of weight > 0")
+        raise ShapeError(
+            f"none of mask, heat, classes is both among the network's arrays {sorted(arrays)} and of weight > 0"
+        )
     return torch.stack(found).sum()
 
 
 def pixels_dice(arrays: Arrays, targets: Targets, eps: float = 1e-6) -> Tensor:
     """Mean over images of 1 - (2 sum(t p) + eps) / (sum(t) + sum(p) + eps), p being the softmax's person channel.
 
-    Source: Milletari et al., 3DV 2016, without the squares, and of the foreground alone, as in system 0.
+    Images without a mask (see `PixelsCodec.add_mask`) are left out; 0 when none has one. Source: Milletari et al., 3DV
+    2016, without the squares, and of the foreground alone, as in system 0.
     """
     found, truth = _pair(arrays, targets, "mask")
+    known = truth.sum((1, 2, 3)) > 0
     person, truth = found.float().softmax(1)[:, 1].flatten(1), truth[:, 1].flatten(1)
     common, both = (person * truth).sum(1), person.sum(1) + truth.sum(1)
-    return (1 - (2 * common + eps) / (both + eps)).mean()
+    return _mean_of(1 - (2 * common + eps) / (both + eps), known)
+
+
+def pixels_mask_cross_entropy(arrays: Arrays, targets: Targets) -> Tensor:
+    """Mean over the pixels of images with a mask of the cross-entropy of background and person."""
+    found, truth = _pair(arrays, targets, "mask")
+    entropy = -(truth * F.log_softmax(found.float(), dim=1)).sum(1)
+    return _mean_of(entropy.mean((1, 2)), truth.sum((1, 2, 3)) > 0)
 
 
 def pixels_mse(arrays: Arrays, targets: Targets) -> Tensor:
-    """Mean squared error over the pixels of ``"heat"``."""
+    """Mean squared error over the pixels of ``"heat"``, of images with a joint."""
     found, truth = _pair(arrays, targets, "heat")
-    return ((found.float() - truth) ** 2).mean()
+    return _mean_of(((found.float() - truth) ** 2).mean((1, 2, 3)), targets.weights.amax(1) > 0)
 
 
 def pixels_cross_entropy(arrays: Arrays, targets: Targets) -> Tensor:
-    """Mean over pixels of the cross-entropy of their ``"classes"``; what a pixel's target lacks to 1 costs nothing."""
+    """Mean over the pixels, of images with a joint, of the cross-entropy of their ``"classes"``.
+
+    What a pixel's target lacks to 1 costs nothing.
+    """
     found, truth = _pair(arrays, targets, "classes")
-    return -(truth * F.log_softmax(found.float(), dim=1)).sum(1).mean()
+    entropy = -(truth * F.log_softmax(found.float(), dim=1)).sum(1)
+    return _mean_of(entropy.mean((1, 2)), targets.weights.amax(1) > 0)
+
+
+def _mean_of(each: Tensor, counted: Tensor) -> Tensor:
+    """Mean of (B,) over the images that count (B,) bool; 0 with a gradient of 0 when none does."""
+    return (each * counted).sum() / counted.sum().clamp(min=1)
 
 
 def _pair(arrays: Arrays, targets: Targets, name: str) -> tuple[Tensor, Tensor]:
@@ -190,6 +225,7 @@ def _joint_mean(per_joint: Tensor, weights: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
+    "boxes_aligned": boxes_aligned,
     "heatmap_cross_entropy": heatmap_cross_entropy,
     "heatmap_euclidean": heatmap_euclidean,
     "heatmap_focal": heatmap_focal,

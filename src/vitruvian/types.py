@@ -146,6 +146,7 @@ class Poses:
     boxes_from : where the boxes came from: ``"given"``, ``"detector"``, or ``"whole image"`` (nothing was detected:
         the image was treated as one person).
     rescore_above : joints count in `person_scores` where they score more than this; None: all of them do.
+    present_above : joints that score less are not taken to be there, see `present`.
     """
 
     keypoints: np.ndarray
@@ -159,6 +160,7 @@ class Poses:
     masks: np.ndarray | None = None
     boxes_from: str = "given"
     rescore_above: float | None = None
+    present_above: float = 0.2
 
     def __post_init__(self) -> None:
         keypoints = np.asarray(self.keypoints, dtype=np.float32)
@@ -187,6 +189,13 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    @property
+    def present(self) -> np.ndarray:
+        """(N, K) bool: the joint can be seen, as far as the model knows: it lies in the image and scores enough."""
+        edge = np.array(self.size_wh) - 0.5
+        inside = (self.keypoints >= -0.5) & (self.keypoints <= edge)  # NaN is nowhere
+        return inside.all(axis=2) & (self.scores >= self.present_above)
 
     @property
     def person_scores(self) -> np.ndarray:
@@ -226,13 +235,14 @@ class Poses:
     def to_coco(self, image_id: int | str | None = None) -> list[dict]:
         """COCO keypoint results (a list of plain dicts): one a person, x, y, score triplets, category 1.
 
-        The skeleton is kept as it is; convert with `to_skeleton` first where a tool insists on COCO's 17 joints.
-        A joint without a position is written as 0, 0, 0.
+        Beside COCO's own fields ``present`` says of each joint whether it can be seen. The skeleton is kept as it is;
+        convert with `to_skeleton` first where a tool insists on COCO's 17 joints. A joint without a position is written
+        as 0, 0, 0.
         """
         if image_id is None:
             stem = self.path.stem if self.path is not None else "0"
             image_id = int(stem) if stem.isascii() and stem.isdigit() else stem
-        results = []
+        results, present = [], self.present
         for i in range(len(self)):
             triplets = np.concatenate([self.keypoints[i], self.scores[i][:, None]], axis=1).astype(np.float64)
             triplets[~np.isfinite(triplets).all(axis=1)] = 0
@@ -244,13 +254,14 @@ class Poses:
                     "keypoints": [round(v, 4) for v in triplets.reshape(-1).tolist()],
                     "score": round(float(self.person_scores[i]), 6),
                     "bbox": [round(v, 3) for v in (x0, y0, x1 - x0, y1 - y0)],
+                    "present": present[i].tolist(),
                 }
             )
         return results
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """One plain dict a joint (image, person, joint, x_px, y_px, score, box): what CSV, Parquet and pandas take."""
-        rows = []
+        """One plain dict a joint (image, person, joint, x_px, y_px, score, present, box): what tables take."""
+        rows, present = [], self.present
         for i in range(len(self)):
             box = {k: float(v) for k, v in zip(("box_x0", "box_y0", "box_x1", "box_y1"), self.boxes[i], strict=True)}
             for k, joint in enumerate(self.skeleton.joints):
@@ -263,6 +274,7 @@ class Poses:
                         "x_px": float(self.keypoints[i, k, 0]),
                         "y_px": float(self.keypoints[i, k, 1]),
                         "score": float(self.scores[i, k]),
+                        "present": bool(present[i, k]),
                         **box,
                         "box_score": float(self.box_scores[i]),  # type: ignore[index]
                     }

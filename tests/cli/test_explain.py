@@ -7,9 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from vitruvian.cli import main
 from vitruvian.data import read_image, write_image
 
 
@@ -18,15 +16,14 @@ def photo(rng, tmp_path):
     return write_image(tmp_path / "photo.png", rng.integers(0, 256, (90, 120, 3), dtype=np.uint8))
 
 
-def explain(*arguments: object) -> Result:
-    done = CliRunner().invoke(main, ["explain", *map(str, arguments), "--threads", "1"])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done
+@pytest.fixture
+def explain(call):
+    return lambda *arguments: call("explain", *arguments, "--threads", 1)
 
 
-def test_a_picture_and_a_page(photo, tiny_model, tmp_path):
+def test_a_picture_and_a_page(explain, photo, tiny_model, tmp_path):
     out = tmp_path / "out"
-    done = explain(photo, "--model", tiny_model, "--out", out)
+    done = explain(photo, "--model", tiny_model, "--out", out, "--detector", "none")
     assert done.exit_code == 0, done.stderr
     assert "whole image is one person" in done.output
     assert "1 person explained" in done.output
@@ -39,7 +36,7 @@ def test_a_picture_and_a_page(photo, tiny_model, tmp_path):
     assert "tiny" in page
 
 
-def test_boxes_and_how_many(photo, tiny_model, tmp_path):
+def test_boxes_and_how_many(explain, photo, tiny_model, tmp_path):
     rows = [
         {"image_id": "photo", "category_id": 1, "bbox": box, "score": score}
         for box, score in (([5, 5, 40, 60], 0.2), ([60, 20, 50, 60], 0.9))
@@ -58,7 +55,7 @@ def test_boxes_and_how_many(photo, tiny_model, tmp_path):
     assert "Nobody was found" in (tmp_path / "photo_explained.html").read_text()
 
 
-def test_attention_is_shown_where_there_is_any(photo, tiny_checkpoint, tmp_path, monkeypatch):
+def test_attention_is_shown_where_there_is_any(explain, photo, tiny_checkpoint, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     from vitruvian.predict.backends.torch_backend import TorchBackend
 
@@ -66,14 +63,14 @@ def test_attention_is_shown_where_there_is_any(photo, tiny_checkpoint, tmp_path,
         return {"part": np.ones((len(crops), len(self.card.skeleton), 4, 4), np.float32)}
 
     monkeypatch.setattr(TorchBackend, "attention", attention)
-    done = explain(photo, "--model", tiny_checkpoint, "--out", tmp_path)
+    done = explain(photo, "--model", tiny_checkpoint, "--out", tmp_path, "--detector", "none")
     assert done.exit_code == 0, done.stderr
     assert "No attention" not in done.output
     (data,) = re.findall(r"^const PEOPLE = (.*);$", (tmp_path / "photo_explained.html").read_text(), flags=re.MULTILINE)
     assert all(joint["attention"] for joint in json.loads(data)[0]["joints"])
 
 
-def test_misuse(photo, tiny_model, tmp_path):
+def test_misuse(explain, photo, tiny_model, tmp_path):
     done = explain(tmp_path / "gone.jpg", "--model", tiny_model, "--out", tmp_path)
     assert done.exit_code == 1
     assert "gone.jpg" in done.stderr

@@ -9,20 +9,12 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 import vitruvian.cli.train
-from vitruvian.cli import main
 from vitruvian.data import read_image, write_image
 from vitruvian.formats import FORMATS, write
 from vitruvian.synth import synthetic_records
 from vitruvian.weights.checkpoint import read_card
-
-
-def call(*arguments: object) -> Result:
-    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +30,12 @@ def annotations(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("verb", ["data", "evaluate"])
-def test_help_names_every_format(verb):
+def test_help_names_every_format(call, verb):
     words = " ".join(call(verb, "--help").output.split())
     assert f"{', '.join(FORMATS)}" in words
 
 
-def test_models_prints_a_card(tiny_model, tiny_checkpoint):
+def test_models_prints_a_card(call, tiny_model, tiny_checkpoint):
     for path in (tiny_model, tiny_checkpoint):
         done = call("models", path)
         assert done.exit_code == 0
@@ -60,7 +52,7 @@ def test_models_prints_a_card(tiny_model, tiny_checkpoint):
     assert card == json.loads(read_card(tiny_model).to_json())
 
 
-def test_models_lists_the_shipped_ones(tiny_model, monkeypatch):
+def test_models_lists_the_shipped_ones(call, tiny_model, monkeypatch):
     from vitruvian.weights import zoo
 
     monkeypatch.setattr(zoo, "FILES", tiny_model.parent)
@@ -73,7 +65,7 @@ def test_models_lists_the_shipped_ones(tiny_model, monkeypatch):
     assert set(json.loads(call("models", "--json").output)) == {"vitruvian-s", "other"}
 
 
-def test_data(annotations, tmp_path):
+def test_data(call, annotations, tmp_path):
     sheet = tmp_path / "new" / "sheet.png"
     done = call("data", "coco", annotations, "--sheet", sheet, "--count", 3)
     assert done.exit_code == 0
@@ -86,7 +78,7 @@ def test_data(annotations, tmp_path):
     assert min(read_image(sheet).shape[:2]) > 240
 
 
-def test_data_says_what_was_left_out(annotations, tmp_path):
+def test_data_says_what_was_left_out(call, annotations, tmp_path):
     data = json.loads(annotations.read_text())
     data["annotations"][1]["keypoints"] = [0] * 57
     data["annotations"][2]["bbox"] = [1, 1, 0, 5]
@@ -102,7 +94,7 @@ def test_data_says_what_was_left_out(annotations, tmp_path):
     assert "line 1" in call("data", "coco", broken).stderr
 
 
-def test_evaluate(annotations, tiny_model, tmp_path):
+def test_evaluate(call, annotations, tiny_model, tmp_path):
     out = tmp_path / "figures" / "result.json"
     done = call(
         "evaluate", tiny_model, "coco", annotations, "--metric", "pck", "--metric", "epe", "--flip", "--threads", 1,
@@ -121,7 +113,7 @@ def test_evaluate(annotations, tiny_model, tmp_path):
     assert str(tmp_path) not in out.read_text()
 
 
-def test_evaluate_on_detected_boxes(annotations, tiny_model, tmp_path):
+def test_evaluate_on_detected_boxes(call, annotations, tiny_model, tmp_path):
     pytest.importorskip("faster_coco_eval")
     detections = tmp_path / "boxes.json"
     names = [row["id"] for row in json.loads(annotations.read_text())["images"]]
@@ -137,7 +129,7 @@ def test_evaluate_on_detected_boxes(annotations, tiny_model, tmp_path):
     assert "oks_ap" in done.stderr
 
 
-def test_export_compared_on_photos(annotations, tiny_checkpoint, tmp_path):
+def test_export_compared_on_photos(call, annotations, tiny_checkpoint, tmp_path):
     pytest.importorskip("onnxscript")
     out = tmp_path / "model.onnx"
     done = call("export", tiny_checkpoint, out, "--images", annotations.parent / "images")
@@ -147,7 +139,7 @@ def test_export_compared_on_photos(annotations, tiny_checkpoint, tmp_path):
     assert read_card(out) == read_card(tiny_checkpoint / "best.safetensors")
 
 
-def test_export_compared_on_drawn_people(tiny_checkpoint, tmp_path, monkeypatch):
+def test_export_compared_on_drawn_people(call, tiny_checkpoint, tmp_path, monkeypatch):
     export = pytest.importorskip("vitruvian.export")
     seen = []
 
@@ -168,7 +160,7 @@ def test_export_compared_on_drawn_people(tiny_checkpoint, tmp_path, monkeypatch)
         assert all(crop.std() > 10 for crop in crops)
 
 
-def test_export_misuse(tiny_checkpoint, tmp_path):
+def test_export_misuse(call, tiny_checkpoint, tmp_path):
     done = call("export", tiny_checkpoint, tmp_path / "model.pt")
     assert done.exit_code == 2
     assert "must end in .onnx" in done.stderr
@@ -193,7 +185,7 @@ def recipe_folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_train_hands_over_the_recipe(recipe_folder, monkeypatch):
+def test_train_hands_over_the_recipe(call, recipe_folder, monkeypatch):
     training = pytest.importorskip("vitruvian.training")
     seen = []
     monkeypatch.setattr(training, "train", lambda recipe, resume: seen.append((recipe, resume)) or Path("runs/dry"))
@@ -205,7 +197,7 @@ def test_train_hands_over_the_recipe(recipe_folder, monkeypatch):
         assert (recipe.name, recipe.epochs, recipe.optim.lr, resume) == ("dry", 7, 1e-4, True)
 
 
-def test_train_misuse(recipe_folder):
+def test_train_misuse(call, recipe_folder):
     pytest.importorskip("vitruvian.training")
     assert call("train").exit_code == 2
     done = call("train", "dry", "--set", "epochz=7")
@@ -214,7 +206,7 @@ def test_train_misuse(recipe_folder):
     assert call("train", "nowhere").exit_code == 1
 
 
-def test_train_list(recipe_folder):
+def test_train_list(call, recipe_folder):
     done = call("train", "--list")
     assert done.output.split() == ["dry", "A", "recipe", "for", "tests", "(recipes/dry.yaml)"]
     (recipe_folder / "recipes" / "dry.yaml").unlink()

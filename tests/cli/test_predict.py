@@ -6,22 +6,15 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from vitruvian.cli import main
 from vitruvian.cli.predict import FORMATS
 from vitruvian.data import read_image, write_image
 
 
 @pytest.fixture
-def predict(tiny_model):
-    def call(*arguments: object) -> Result:
-        options = ["--model", tiny_model, "--threads", 1]
-        done = CliRunner().invoke(main, ["predict", *map(str, [*arguments, *options])])
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        return done
-
-    return call
+def predict(call, tiny_model):
+    """With a network that finds joints everywhere, and without a detector, which would find nobody in noise."""
+    return lambda *arguments: call("predict", *arguments, "--model", tiny_model, "--threads", 1, "--detector", "none")
 
 
 @pytest.fixture
@@ -37,6 +30,36 @@ def _detections(path, *rows):
     entries = [{"image_id": i, "category_id": 1, "bbox": list(box), "score": score} for i, box, score in rows]
     path.write_text(json.dumps(entries), encoding="utf-8")
     return path
+
+
+def test_the_detector_looks_for_people(call, photos, tiny_model, tmp_path):
+    done = call("predict", photos, "--model", tiny_model, "--threads", 1, "--out", tmp_path / "out")
+    assert done.exit_code == 0
+    assert "found by the detector that comes along, score 0." in done.output
+    assert "0 people in 3 images" in done.output  # they are noise
+    assert "nobody was found in 3 images" in done.output
+    assert json.loads((tmp_path / "out" / "keypoints.json").read_text()) == []
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"1.png", "2.png", "3.png", "keypoints.json"}
+
+
+def test_a_detector_of_another_maker(call, photos, tiny_model, tmp_path, one_person_onnx):
+    """An ONNX file without a card is read as its layout says."""
+    arguments = ("predict", photos / "1.png", "--model", tiny_model, "--out", tmp_path / "out", "--no-draw")
+    layout = ("--detector-layout", "yolo_transposed", "--detect-above", 0.6)
+    done = call(*arguments, "--detector", one_person_onnx, *layout)
+    assert done.exit_code == 0, done.stderr
+    assert "score 0.6 or more" in done.output
+    (entry,) = json.loads((tmp_path / "out" / "keypoints.json").read_text())
+    assert entry["bbox"][2] == pytest.approx(24 * 90 / 64, abs=0.02)  # the photo is 90 wide, its letterbox 64
+    assert call(*arguments, "--detector", one_person_onnx).exit_code == 1  # no card, no layout
+    assert call(*arguments, "--detector", tiny_model).exit_code == 1  # finds joints
+
+
+def test_layouts_are_the_detectors():
+    from vitruvian.cli._detector import LAYOUTS
+    from vitruvian.predict import detectors
+
+    assert set(LAYOUTS) == set(detectors.LAYOUTS)
 
 
 def test_formats_are_the_writers():
@@ -65,7 +88,7 @@ def test_one_photo(predict, photos, tmp_path):
 def test_threshold_decides_what_is_drawn(predict, photos, tmp_path):
     plain = read_image(photos / "1.png")
     for threshold, touched in ((0.0, True), (1.0, False)):
-        predict(photos / "1.png", "--out", tmp_path / "out", "--threshold", threshold)
+        predict(photos / "1.png", "--out", tmp_path / "out", "--min-score", threshold)
         assert np.any(read_image(tmp_path / "out" / "1.png") != plain) == touched
 
 
@@ -97,11 +120,34 @@ def test_corrupt_images_do_not_stop_the_others(predict, photos, tmp_path):
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"1.png", "3.png", "keypoints.json"}
 
 
-def test_nothing_but_corrupt_images(predict, tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    done = predict(tmp_path / "a.png", "--out", tmp_path / "out")
+def test_nothing_but_corrupt_images(predict, photos, tmp_path):
+    """Results of an earlier run must not pass for this one's."""
+    pytest.importorskip("pyarrow")
+    out, formats = tmp_path / "out", [word for name in FORMATS for word in ("--format", name)]
+    assert predict(photos / "1.png", photos / "2.png", "--out", out, *formats).exit_code == 0
+    (out / "notes.txt").touch()
+    (photos / "1.png").write_bytes(b"no picture")
+    done = predict(photos / "1.png", "--out", out, *formats)
     assert done.exit_code == 1
-    assert not list((tmp_path / "out").iterdir())
+    assert "0 people in 0 images" in done.stdout
+    left = {path.name for path in out.iterdir()}
+    assert left == {
+        "keypoints.json", "keypoints.csv", "keypoints.parquet", "2.png", "2_keypoints.json", "notes.txt",
+    }  # fmt: skip
+    assert json.loads((out / "keypoints.json").read_text()) == []
+    assert len((out / "keypoints.csv").read_text().splitlines()) == 1
+
+
+def test_a_run_that_leaves_nothing_leaves_no_folder(predict, photos, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    for out in (tmp_path / "made" / "deep", tmp_path / "mine" / "deep"):
+        assert predict(photos, "--backend", "abacus", "--out", out).exit_code == 1
+        assert predict(tmp_path / "a.png", "--format", "openpose", "--out", out).exit_code == 1
+    assert not (tmp_path / "made").exists()
+    assert list((tmp_path / "mine").iterdir()) == []
+    assert predict(photos, "--backend", "abacus", "--out", tmp_path / "mine").exit_code == 1
+    assert (tmp_path / "mine").is_dir()  # it was there before
 
 
 def test_boxes(predict, photos, tmp_path):
@@ -191,7 +237,10 @@ def test_misuse(predict, photos, tmp_path):
     done = predict(photos, "--out", tmp_path / "file")
     assert done.exit_code == 2
     assert "--out" in done.stderr
-    assert predict(photos, "--backend", "abacus", "--out", tmp_path / "o").exit_code == 1
+    for nowhere in (("",), (photos, "--out", "")):
+        done = predict(*nowhere)
+        assert done.exit_code != 0
+        assert "for the current folder say '.'" in done.stderr
 
 
 def test_missing_parquet_is_said_before_the_work(predict, photos, tmp_path, monkeypatch):

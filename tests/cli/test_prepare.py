@@ -13,17 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner, Result
 
-from vitruvian.cli import main
 from vitruvian.data.prepare_coco import ANNOTATIONS, ARCHIVES, Archive
 from vitruvian.skeletons import COCO17
 
 
-def call(*arguments: object) -> Result:
-    done = CliRunner().invoke(main, ["prepare", *map(str, arguments)])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done
+@pytest.fixture
+def prepare(call):
+    return lambda *arguments: call("prepare", *arguments)
 
 
 def annotations() -> dict:
@@ -89,9 +86,9 @@ def source(tmp_path, monkeypatch):
             thread.join()
 
 
-def test_download(source, tmp_path):
+def test_download(prepare, source, tmp_path):
     out = tmp_path / "coco"
-    done = call("coco", "--out", out)
+    done = prepare("coco", "--out", out)
     assert done.exit_code == 0, done.output
     assert files(out) == files(source)
     for words in (
@@ -102,55 +99,55 @@ def test_download(source, tmp_path):
     ):
         assert words in done.stdout
     assert "downloading train2017.zip" in done.stderr  # no bar where there is no terminal
-    again = call("coco", "--out", out)
+    again = prepare("coco", "--out", out)
     assert again.exit_code == 0
     assert "downloading" not in again.stderr
 
 
-def test_dry_run(source, tmp_path, monkeypatch):
+def test_dry_run(prepare, source, tmp_path, monkeypatch):
     out = tmp_path / "coco"
-    done = call("coco", "--out", out, "--dry-run")
+    done = prepare("coco", "--out", out, "--dry-run")
     assert done.exit_code == 0
     assert all(archive.url in done.stdout for archive in ARCHIVES.values())
     assert "enough. Nothing was written." in done.stdout
-    assert "train2017" not in call("coco", "--out", out, "--dry-run", "--split", "val").stdout
-    assert "val2017.zip" not in call("coco", "--out", out, "--dry-run", "--no-images").stdout.replace("trainval", "")
+    assert "train2017" not in prepare("coco", "--out", out, "--dry-run", "--split", "val").stdout
+    assert "val2017.zip" not in prepare("coco", "--out", out, "--dry-run", "--no-images").stdout.replace("trainval", "")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
-    assert "free: 5 bytes" in call("coco", "--out", out, "--dry-run").stdout
-    assert "too little" in call("coco", "--out", out, "--dry-run").stdout
-    done = call("coco", "--out", out)
+    assert "free: 5 bytes" in prepare("coco", "--out", out, "--dry-run").stdout
+    assert "too little" in prepare("coco", "--out", out, "--dry-run").stdout
+    done = prepare("coco", "--out", out)
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: ")
     assert "too little" in done.stderr
     assert not out.exists()
 
 
-def test_dry_run_without_a_server(tmp_path, monkeypatch):
+def test_dry_run_without_a_server(prepare, tmp_path, monkeypatch):
     for name in ARCHIVES:
         monkeypatch.setitem(ARCHIVES, name, Archive(f"http://127.0.0.1:9/{name}.zip", 1000, None, 1.0, 1))
-    done = call("coco", "--out", tmp_path / "coco", "--dry-run")
+    done = prepare("coco", "--out", tmp_path / "coco", "--dry-run")
     assert done.exit_code == 0
     assert "could not be asked, so sizes are the known ones" in done.stdout
     assert "1.0 kB" in done.stdout
 
 
-def test_adopt(tmp_path):
+def test_adopt(prepare, tmp_path):
     folder = fill(tmp_path / "there")
     before = files(folder)
-    done = call("coco", "--adopt", folder)
+    done = prepare("coco", "--adopt", folder)
     assert done.exit_code == 0
     assert "2 of 2 images there" in done.stdout
     assert "train:\n" in done.stdout
     assert files(folder) == before
     (folder / "val2017/1.jpg").unlink()
-    done = call("coco", "--adopt", folder, "--split", "val")
+    done = prepare("coco", "--adopt", folder, "--split", "val")
     assert "1 of 2 images there (1 missing, their people are left out)" in done.stdout
     assert "0 people" in done.stdout
     assert "train:" not in done.stdout
-    done = call("coco", "--adopt", folder, "--no-images")
+    done = prepare("coco", "--adopt", folder, "--no-images")
     assert "2 images listed" in done.stdout
     assert "Annotations alone" in done.stdout
-    done = call("coco", "--adopt", tmp_path)
+    done = prepare("coco", "--adopt", tmp_path)
     assert done.exit_code == 1
     assert "no annotations of 'train'" in done.stderr
 
@@ -165,10 +162,10 @@ def test_adopt(tmp_path):
         ("--out", "a", "--split", "test"),
     ],
 )
-def test_misuse(arguments):
-    assert call("coco", *arguments).exit_code == 2
+def test_misuse(prepare, arguments):
+    assert prepare("coco", *arguments).exit_code == 2
 
 
-def test_the_group_lists_its_data_sets():
-    assert "coco" in call("--help").stdout
-    assert "--adopt" in call("coco", "--help").stdout
+def test_the_group_lists_its_data_sets(prepare):
+    assert "coco" in prepare("--help").stdout
+    assert "--adopt" in prepare("coco", "--help").stdout

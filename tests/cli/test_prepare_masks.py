@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from PIL import Image
 
 from vitruvian.cli import main
@@ -29,16 +29,15 @@ def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
     return tmp_path
 
 
-def call(folder: Path, *options: object) -> Result:
+@pytest.fixture
+def prepare(call, folder):
     paths = [f"--{name}={folder / name}" for name in ("images", "poses", "masks", "out")]
-    done = CliRunner().invoke(main, ["prepare", "masks-and-joints", *paths, *map(str, options)])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done
+    return lambda *options: call("prepare", "masks-and-joints", *paths, *options)
 
 
-def test_from_photos_to_annotations(folder: Path) -> None:
+def test_from_photos_to_annotations(prepare, folder: Path) -> None:
     options = ("--min-side", 30, "--min-joints", 14, "--shorter-side", 32, "--kind", "HEATMAPS", "--val-share", 0)
-    done = call(folder, *options)
+    done = prepare(*options)
     assert done.exit_code == 0, done.output
     assert "1 images with all targets" in done.stdout
     assert "sizes 32x48: 1" in done.stdout
@@ -46,22 +45,22 @@ def test_from_photos_to_annotations(folder: Path) -> None:
     assert "1_keypoints.json" in done.stdout
     assert f'path: "{folder / "out" / "annotations.json"}"' in done.stdout
     assert [p.name for p in (folder / "out/HEATMAPS").iterdir()] == ["0.png"]
-    assert "1 there already" in call(folder, *options).stdout
-    changed = call(folder, *options, "--sigma", 2)
+    assert "1 there already" in prepare(*options).stdout
+    changed = prepare(*options, "--sigma", 2)
     assert changed.exit_code == 1
     assert "sigma 1.0 instead of 2.0" in changed.stderr
 
 
-def test_when_nothing_is_left(folder: Path) -> None:
-    done = call(folder)
+def test_when_nothing_is_left(prepare, folder: Path) -> None:
+    done = prepare()
     assert done.exit_code == 1
     assert "left out 2, a side not in 572 ... 1199 px" in done.stdout
     assert "no image is left" in done.stderr
 
 
-def test_misuse(folder: Path) -> None:
-    assert call(folder, "--val-share", 1).exit_code == 2
+def test_misuse(prepare, folder: Path) -> None:
+    assert prepare("--val-share", 1).exit_code == 2
     assert CliRunner().invoke(main, ["prepare", "masks-and-joints", "--images", str(folder)]).exit_code == 2
-    unknown = call(folder, "--kind", "HEAT")
+    unknown = prepare("--kind", "HEAT")
     assert unknown.exit_code == 1
     assert "known: JOINTCENTERPIXELS" in unknown.stderr

@@ -70,7 +70,7 @@ def test_torch_makes_the_same(points: np.ndarray, joints_at: str, classes: str) 
 
 def test_exact_positions_decode_closer_than_floored_ones(rng: np.random.Generator) -> None:
     """On average half a pixel on each axis is what the system's floor costs."""
-    points = rng.uniform(8, [40, 56], (60, 1, 2)).astype(np.float32)
+    points = rng.uniform(8, [40, 56], (400, 1, 2)).astype(np.float32)  # a mean of fractions, uniform on 0..1
     shift = {}
     for joints_at in ("exact", "floor"):
         codec = PixelsCodec(SIZE_WH, joints_at=joints_at)
@@ -78,8 +78,9 @@ def test_exact_positions_decode_closer_than_floored_ones(rng: np.random.Generato
         found, scores = codec.decode(Outputs({"classes": logits}))
         assert scores.min() > 0.99
         shift[joints_at] = np.abs((found - points).mean(axis=(0, 1)))
-    assert (shift["exact"] < 0.1).all()
-    assert (np.abs(shift["floor"] - 0.5) < 0.15).all()
+    spread = np.sqrt(1 / 12 / 400)  # 60 points and a limit of 0.15 would fail once in 10,000 times
+    assert (shift["exact"] < 7 * spread).all()
+    assert (np.abs(shift["floor"] - 0.5) < 7 * spread).all()
 
 
 def test_argmax_takes_the_first_of_a_flat_disc_and_the_centroid_its_middle() -> None:
@@ -121,6 +122,10 @@ def test_masks_come_in_beside_joints(points: np.ndarray, rng: np.random.Generato
     expected = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
     np.testing.assert_allclose(codec.mask(Outputs({"mask": logits})), expected, rtol=1e-5)
     np.testing.assert_allclose(codec.mask(Outputs({"mask": torch.from_numpy(logits)})), expected, rtol=1e-5)
+    for given, known in ((masks, np.array([False, True])), (torch.from_numpy(masks), torch.tensor([False, True]))):
+        some = codec.add_mask(empty, given, known).arrays["mask"]
+        assert not some[0].any()
+        np.testing.assert_allclose(some[1], targets.arrays["mask"][1], atol=1e-7)
     with pytest.raises(ShapeError, match=r"must be \(B, 64, 48\)"):
         codec.add_mask(empty, torch.zeros(2, 16, 12))
     with pytest.raises(ShapeError, match="no mask"):

@@ -16,8 +16,15 @@ from vitruvian.metrics import METRICS, MetricResult
 from vitruvian.skeletons import COCO17, VITRUVIAN19
 from vitruvian.types import Person, Poses, Record
 
-BRICKS = {"people", "pck_variants", "pose3d", "result", "scales"}  # serve the metrics, or measure in 3D
-ERRORS = {"epe"}  # smaller is better
+BRICKS = {
+    "people",
+    "pck_variants",
+    "pose3d",
+    "result",
+    "scales",
+    "taxonomy",
+}  # serve the metrics, measure in 3D, explain
+ERRORS = {"ece", "epe"}  # smaller is better
 MASKS = {name for name in METRICS if name.startswith("mask")}
 metrics = pytest.mark.parametrize("name", sorted(METRICS))
 metrics_of_joints = pytest.mark.parametrize("name", sorted(METRICS.keys() - MASKS))

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import vitruvian.models
-from vitruvian.codecs import CODECS, HeatmapCodec, PixelsCodec, SimccCodec
+from vitruvian.codecs import CODECS, BoxesCodec, HeatmapCodec, PixelsCodec, SimccCodec
 from vitruvian.errors import ShapeError, VitruvianError
 from vitruvian.models import MODELS, build_model
 from vitruvian.models.layers import build_head
@@ -21,7 +21,8 @@ from vitruvian.models.layers import build_head
 # last layer (11,176,512; 21,284,672; 23,508,032; 42,500,160; 58,143,808), deconvolutions of 16 x 256 x (channels + 512)
 # without bias, their norms 3 x 512, and the 1x1 head 17 x 257. `test_compact_net_by_counting` derives CompactNet's;
 # the hourglass (two stacks) is compared with the published counts in tests/models/test_hourglass.py, the U-Net (here up
-# to stride 4) in tests/models/test_unet.py.
+# to stride 4) in tests/models/test_unet.py, RTMPose (with SimCC's bins) in tests/models/test_rtmpose.py and ViTPose in
+# tests/models/test_vitpose.py.
 _PARAMETERS = {
     "attention_resnet_18": 15_425_241,
     "attention_resnet_34": 25_533_401,
@@ -29,29 +30,40 @@ _PARAMETERS = {
     "attention_resnet_101": 53_040_345,
     "attention_resnet_152": 68_683_993,
     "compact": 3_741_572,
+    "detector": 1_967_781,
     "harmonic": 13_122_801,
     "hourglass": 6_571_554,
+    "rtmpose_t": 3_337_007,
+    "rtmpose_s": 5_473_251,
+    "rtmpose_m": 13_587_611,
+    "rtmpose_l": 27_660_339,
     "simple_baseline_18": 15_376_721,
     "simple_baseline_34": 25_484_881,
     "simple_baseline_50": 33_999_697,
     "simple_baseline_101": 52_991_825,
     "simple_baseline_152": 68_635_473,
     "unet": 30_318_673,
+    "vitpose_s": 24_290_193,
+    "vitpose_b": 89_993_745,
 }
 _RESNETS = {18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160, 152: 58_143_808}
 # Options that make each model quick to run; the two deepest ResNets are only counted.
 _SMALL: dict[str, dict[str, Any]] = {
     "attention_resnet_18": {"width": 16},  # the backbones are SimpleBaseline's
     "compact": {"widths": (8, 12, 16, 20), "depths": (1, 2, 1), "neck": (12, 8)},
+    "detector": {"widths": (4, 6, 8, 10, 12), "depths": (1, 1, 1), "neck": 8},
     "harmonic": {"streams": ((2, 2), (3, 3), (4, 4))},
     "hourglass": {"width": 32},  # narrower ones have ReLUs that are dead for a whole small batch
+    "rtmpose_t": {"width": 8, "hidden": 32, "keys": 16},  # the others differ in numbers alone
     "simple_baseline_18": {"width": 16},
     "simple_baseline_34": {"width": 16},
     "simple_baseline_50": {"width": 16},
     "unet": {"width": 4},
+    "vitpose_s": {"width": 32, "depth": 2, "heads": 4},
 }
 _JOINTS = 5
 _CASES = {
+    "boxes": BoxesCodec(size_wh=(64, 96)),
     "heatmap": HeatmapCodec(size_wh=(64, 96)),
     "heatmap softmax": HeatmapCodec(size_wh=(64, 96), activation="softmax"),
     "pixels": PixelsCodec(size_wh=(64, 96), stride=4, heads=("mask", "heat", "classes")),
@@ -63,8 +75,8 @@ def test_the_table_is_the_folder() -> None:
     """One family a file; ResNet is the backbone of SimpleBaseline, discriminators judge what the others find, and the
     network of the grid task gives no array of a codec in the table."""
     files = {p.stem for p in Path(vitruvian.models.__file__).parent.glob("*.py")}
-    files -= {"__init__", "resnet", "discriminators", "grid_pose"}
-    assert {re.sub(r"(_resnet)?(_\d+)?$", "", name) for name in MODELS} == files
+    files -= {"__init__", "resnet", "discriminators", "grid_pose", "lifter"}
+    assert {re.sub(r"(_resnet)?(_(\d+|[tsmlb]))?$", "", name) for name in MODELS} == files
     assert set(MODELS) == set(_PARAMETERS)
     assert {codec.kind for codec in _CASES.values()} == set(CODECS)
 
@@ -76,11 +88,20 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=sorted(_CASES))
 def codec(request: pytest.FixtureRequest, name: str) -> Any:
+    if (name == "detector") != (request.param == "boxes"):
+        pytest.skip("boxes are what detectors give, and all they give (tests/models/test_detector.py)")
     if name == "harmonic" and request.param == "simcc":
         pytest.skip("a harmonic U-Net gives maps only, and says so (tests/models/test_harmonic.py)")
+    if name == "rtmpose_t" and request.param != "simcc":
+        pytest.skip("RTMPose gives SimCC's bins only, and says so (tests/models/test_rtmpose.py)")
     if name in ("attention_resnet_18", "hourglass") and request.param in ("pixels", "simcc"):
         pytest.skip("these families give heatmaps only, and say so (tests/models/test_attention.py, test_hourglass.py)")
     return _CASES[request.param]
+
+
+def _usual(model: str) -> str:
+    """A codec that the model serves."""
+    return "boxes" if model == "detector" else "simcc" if model.startswith("rtmpose") else "heatmap"
 
 
 def _inputs(rng: np.random.Generator, codec: Any, batch: int) -> Any:
@@ -131,7 +152,7 @@ def test_people_of_a_batch_do_not_see_each_other(name: str, codec: Any, rng: np.
 
 
 def test_the_same_seed_builds_the_same_network(name: str) -> None:
-    codec = _CASES["heatmap"]
+    codec = _CASES[_usual(name)]
     first, second = (
         (torch.manual_seed(5), build_model(name, 3, codec, **_SMALL[name]))[1].state_dict() for _ in range(2)
     )
@@ -139,19 +160,20 @@ def test_the_same_seed_builds_the_same_network(name: str) -> None:
 
 
 def test_channels_last_changes_nothing(name: str, rng: np.random.Generator) -> None:
-    codec = _CASES["heatmap"]
+    codec = _CASES[_usual(name)]
     network, inputs = build_model(name, _JOINTS, codec, **_SMALL[name]).eval(), _inputs(rng, codec, 1)
     with torch.no_grad():
-        expected = network(inputs)["heatmaps"].numpy()
+        expected = next(iter(network(inputs).values())).numpy()
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        found = network(inputs.to(memory_format=torch.channels_last))["heatmaps"].numpy()
+        found = next(iter(network(inputs.to(memory_format=torch.channels_last)).values())).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max() + 1e-7)
 
 
 @pytest.mark.parametrize("full", sorted(_PARAMETERS))
 def test_parameter_counts(full: str) -> None:
     with torch.device("meta"):  # shapes without memory
-        assert _count(build_model(full, 17, HeatmapCodec())) == _PARAMETERS[full]
+        codec = {"boxes": BoxesCodec, "heatmap": HeatmapCodec, "simcc": SimccCodec}[_usual(full)]()
+        assert _count(build_model(full, 17, codec)) == _PARAMETERS[full]
 
 
 @pytest.mark.parametrize("depth", sorted(_RESNETS))

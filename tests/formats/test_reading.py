@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from vitruvian.errors import FormatError
+from vitruvian.formats import read
 from vitruvian.formats.reading import (
     IMAGE_MISSING,
     IMAGE_UNREADABLE,
@@ -167,3 +168,23 @@ def test_the_result_counts_what_is_kept(reading, make_records):
     assert report.images == len(records)
     assert report.persons == sum(len(r.persons) for r in records)
     assert report.joints == sum((p.visibility > 0).sum() for r in records for p in r.persons)
+
+
+def test_a_folder_in_place_of_a_file_names_what_is_inside(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "annotations" / "deep").mkdir(parents=True)
+    for name in ("b.json", "photo.jpg", ".c.json", "annotations/joints.MAT", "annotations/deep/d.json"):
+        (folder / name).touch()
+    for name in ("coco", "mpii", "lsp", "openpose", "yolo"):
+        with pytest.raises(FormatError, match=r"did you mean one of those inside: annotations/joints.MAT, b.json\?"):
+            read(name, folder)
+    for i in range(9):
+        (folder / f"a{i}.json").touch()
+    with pytest.raises(FormatError, match=r"inside: a0.json, a1.json, .*, a5.json and 5 more\?"):
+        read("coco", folder)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FormatError, match="it has no .json, .mat, .* inside"):
+        read("coco", tmp_path / "empty")
+    with pytest.raises(FormatError, match=r"b\.json: is not valid JSON") as caught:  # a file inside has the word
+        read("coco", folder / "b.json")
+    assert "inside" not in str(caught.value)

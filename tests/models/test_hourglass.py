@@ -67,6 +67,8 @@ def test_stacks_come_in_training_only_and_the_last_is_the_result(residual: str, 
 @pytest.mark.parametrize(("head", "low", "high"), [("sigmoid", 0, 1), ("relu", 0, np.inf), ("linear", -np.inf, np.inf)])
 def test_heads(head: str, low: float, high: float, rng: np.random.Generator) -> None:
     network = build_model("hourglass", 5, HeatmapCodec(size_wh=(64, 64)), stacks=1, width=16, head=head)
+    with torch.no_grad():  # far beyond both limits; fresh weights may have one sign everywhere
+        network.heads[0].bias[:2] = torch.tensor([-100.0, 100.0])
     maps = network(torch.from_numpy(rng.normal(size=(2, 3, 64, 64)).astype(np.float32)))["heatmaps"].detach()
     assert low <= maps.min()
     assert maps.max() <= high

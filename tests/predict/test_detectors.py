@@ -146,24 +146,9 @@ def test_a_layout_of_ones_own_and_other_refusals(onnx):
         onnx(as_yolo, shape=(1, 10))
 
 
-def test_a_real_file(tmp_path):
-    """A graph that always sees one person in the left half, run by ONNX Runtime."""
-    onnx = pytest.importorskip("onnx")
-    helper, numpy_helper = pytest.importorskip("onnx.helper"), pytest.importorskip("onnx.numpy_helper")
-    answer = np.array([[[32.0], [32.0], [24.0], [60.0], [0.75]]], np.float32)
-    nodes = [
-        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
-        helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
-        helper.make_node("Add", ["zero", "answer"], ["found"]),
-    ]
-    constants = [numpy_helper.from_array(answer, "answer"), numpy_helper.from_array(np.float32([0.0]), "nothing")]
-    taken = helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1, 3, 64, 64])
-    given = helper.make_tensor_value_info("found", onnx.TensorProto.FLOAT, [1, 5, 1])
-    graph = helper.make_graph(nodes, "detector", [taken], [given], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    path = tmp_path / "detector.onnx"
-    path.write_bytes(model.SerializeToString())
-    boxes, scores = OnnxDetector(path, threads=1)(np.zeros((128, 128, 3), np.uint8))
+def test_a_real_file(one_person_onnx, tmp_path):
+    """Run by ONNX Runtime."""
+    boxes, scores = OnnxDetector(one_person_onnx, threads=1)(np.zeros((128, 128, 3), np.uint8))
     np.testing.assert_allclose(boxes, [[39.5, 3.5, 87.5, 123.5]], atol=1e-6)
     np.testing.assert_allclose(scores, [0.75])
     with pytest.raises(WeightsError, match="no such detector"):

@@ -65,7 +65,7 @@ def test_attention_of_the_torch_backend(tiny_checkpoint, rng):
         normalised = predictor.card.preprocess.normalise(crops)
         np.testing.assert_allclose(found["holistic"], normalised.mean(axis=1, keepdims=True), atol=1e-5)
         image = rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)
-        _, (one,) = explain(predictor, image)
+        _, (one,) = explain(predictor, image, np.array([[0.0, 0, 69, 89]]))
         np.testing.assert_allclose(
             one.holistic, predictor.card.preprocess.normalise(one.crop[None])[0].mean(0), atol=1e-5
         )

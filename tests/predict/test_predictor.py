@@ -17,6 +17,7 @@ from vitruvian.data.images import as_image, write_image
 from vitruvian.errors import ImageError, ShapeError, VitruvianError, WeightsError
 from vitruvian.predict import Predictor, load
 from vitruvian.types import Poses
+from vitruvian.weights.calibration import Calibration
 
 
 def test_joints_come_back_in_photo_pixels(rng, predictor, person):
@@ -298,7 +299,7 @@ def test_few_of_a_thousand_images_are_alive_at_once(finder, monkeypatch, tmp_pat
         most = max(most, len(alive))
         return image, path
 
-    monkeypatch.setattr("vitruvian.predict.predictor.as_image", counted)
+    monkeypatch.setattr("vitruvian.predict.loading.as_image", counted)
     for keep in (False, True):
         results = predictor.stream((path for _ in range(500)), batch=8, prefetch=6, keep_images=keep)
         assert sum(r.poses is not None for r in results) == 500
@@ -356,3 +357,17 @@ def test_load_says_what_is_wrong(tiny_model):
         load("vitruvian-z")
     with pytest.raises(VitruvianError, match="unknown backend"):
         load(tiny_model, backend="tensorflow")
+
+
+def test_scores_go_through_the_cards_calibration(rng, predictor, person):
+    """Every score, in every way of flipping; positions stay, and the flip test's own threshold is of plain scores."""
+    image, boxes, _ = person(rng, 3)
+    curve = Calibration(((0, 0), (0.5, 0.05), (1, 0.1)))
+    for flip in (False, True, "coordinates"):
+        plain = predictor.predict(image, boxes, flip=flip)
+        card, predictor.card = predictor.card, replace(predictor.card, calibration=curve)
+        found = predictor.predict(image, boxes, flip=flip)
+        predictor.card = card
+        np.testing.assert_array_equal(found.keypoints, plain.keypoints)
+        np.testing.assert_allclose(found.scores, curve(plain.scores), atol=1e-7)
+        assert found.scores.max() <= 0.1

@@ -1,4 +1,4 @@
-"""The recipes of the hourglass and of adversarial training run end to end on a few real photos."""
+"""The recipes of the hourglass, of attention and of adversarial training run end to end on a few real photos."""
 
 from __future__ import annotations
 
@@ -54,3 +54,16 @@ def test_the_adversarial_recipe_runs_on_photos(shared_data: Path, tmp_path: Path
     logged = (run / "metrics.csv").read_text(encoding="utf-8").splitlines()[0]
     assert {"loss", "adversarial", "discriminator", "pose_agrees", "confidence_agrees"} <= set(logged.split(","))
     assert len(_evaluated(run, shared_data, tmp_path / "figures.json")["metrics"]["pck"]["table"]) == 14
+
+
+def test_the_attention_recipe_runs_on_photos(shared_data: Path, tmp_path: Path) -> None:
+    run = _on_few_photos("attention-lsp", shared_data, tmp_path, {"epochs": 1})
+    assert len(_evaluated(run, shared_data, tmp_path / "figures.json")["metrics"]["pck"]["table"]) == 14
+    photo = min((shared_data / "photos" / "lspet" / "dev" / "images").glob("*.webp"))
+    command = ["explain", str(photo), "--model", str(run), "--detector", "none", "--backend", "torch"]
+    done = CliRunner().invoke(main, [*command, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "Attention is shown over its highest value" in done.output
+    page = (tmp_path / f"{photo.stem}_explained.html").read_text(encoding="utf-8")
+    assert page.count('"attention": "data:image/png') == 14
+    assert '"holistic": "data:image/png' in page

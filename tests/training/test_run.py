@@ -17,7 +17,7 @@ from vitruvian.training import Recipe, train
 from vitruvian.training.callbacks import Ema, SetEpoch
 from vitruvian.training.module import LitPose
 from vitruvian.training.recipe import OptimPart
-from vitruvian.training.run import in_fraction
+from vitruvian.training.sources import in_fraction
 from vitruvian.weights.checkpoint import read_card, read_state
 
 

@@ -15,16 +15,19 @@ import click
 
 from .. import __version__
 from ..errors import VitruvianError
-from . import data, evaluate, explain, export, models, predict, prepare, train
+from . import analyze, data, evaluate, explain, export, models, motion, predict, prepare, synth, train
 
 COMMANDS: dict[str, click.Command] = {
     "predict": predict.command,
     "explain": explain.command,
     "models": models.command,
+    "motion": motion.command,
     "data": data.command,
     "prepare": prepare.command,
+    "synth": synth.command,
     "train": train.command,
     "evaluate": evaluate.command,
+    "analyze": analyze.command,
     "export": export.command,
 }
 

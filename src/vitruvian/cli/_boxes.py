@@ -1,4 +1,4 @@
-"""``--boxes``: the people's boxes of a COCO detections file, photo by photo."""
+"""Where people's boxes come from: ``--boxes``, a COCO detections file, or ``--detector``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ._common import plural
 
 if TYPE_CHECKING:
-    from ..predict import Detections
+    from ..predict import Detections, Detector
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,13 @@ class PhotoBoxes:
     said: str
 
     @classmethod
-    def none(cls) -> PhotoBoxes:
-        """Without a file."""
-        said = "Boxes: none given (--boxes) and this version has no person detector, so each whole image is one person."
-        return cls(None, said)
+    def found_by(cls, detector: Detector | None, name: str) -> PhotoBoxes:
+        """Without a file: those of a detector, or none."""
+        if detector is None:
+            return cls(None, "Boxes: none (--detector none), so each whole image is one person.")
+        above = getattr(detector, "min_score", None)
+        least = "" if above is None else f", score {above:g} or more"
+        return cls(None, f"Boxes: found by {name}{least}.")
 
     @classmethod
     def read(cls, file: Path, photos: Sequence[Path]) -> PhotoBoxes:

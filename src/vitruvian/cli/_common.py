@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +17,49 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _WIDTH = 120  # columns of tables that are not shown on a terminal
+
+
+class FolderPath(click.Path):
+    """A folder's path that is not empty: an unset shell variable leaves "", which would mean the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if os.fspath(value) == "":
+            self.fail("the path is empty; for the current folder say '.'", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def people_options(function: F) -> F:
+    """``--out``, ``--boxes`` and ``--model``, for verbs that find people in photos."""
+    for option in reversed(
+        (
+            click.option(
+                "--out", type=FolderPath(), default=Path("out"), show_default=True, help="Folder to write to."
+            ),
+            click.option(
+                "--boxes",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="COCO detections (JSON) with the people's boxes, instead of a detector's.",
+            ),
+            click.option(
+                "--model",
+                default="default",
+                show_default=True,
+                help="A shipped model's name, a weight file, a run folder.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def images_option(function: F) -> F:
+    """``--images``, for verbs that read annotations."""
+    return click.option(
+        "--images", type=click.Path(path_type=Path), help="Folder of the images, where the reader cannot guess it."
+    )(function)
 
 
 def runtime_options(batch: int) -> Callable[[F], F]:
@@ -46,14 +91,14 @@ def runtime_options(batch: int) -> Callable[[F], F]:
     return add
 
 
-def select_option(function: F) -> F:
-    """``--select / --no-select``, for verbs that take boxes with scores."""
+def select_option(scored: str) -> Callable[[F], F]:
+    """``--select / --no-select``, for verbs that score people; ``scored`` says when it does."""
     return click.option(
         "--select/--no-select",
         default=True,
         show_default=True,
-        help="With --boxes: score people by their joints above 0.2, and drop who is found twice (OKS over 0.9).",
-    )(function)
+        help=f"{scored} score people by their joints above 0.2; with --boxes drop who is found twice (OKS over 0.9).",
+    )
 
 
 def flip_of(flip: bool, flip_by: str) -> bool | str:
@@ -63,12 +108,25 @@ def flip_of(flip: bool, flip_by: str) -> bool | str:
     return flip_by if flip and flip_by != "maps" else flip
 
 
-def make_folder(out: Path) -> None:
-    """Make the folder of ``--out``, or say that it cannot be one."""
+@contextmanager
+def output_folder(out: Path) -> Iterator[None]:
+    """The folder of ``--out``, made if needed; where the block fails, folders made here that are still empty go again.
+
+    Made at once, so that a path that cannot be a folder is said before the work and not after it.
+    """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]  # innermost first
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise click.BadParameter(f"'{out}' cannot be made a folder: {error.strerror}", param_hint="--out") from error
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            if not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
+        raise
 
 
 def console(stderr: bool = False) -> Console:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import console, plural
+from ._common import console, images_option, plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Say what is in annotations.")
 @click.argument("format_name", metavar="FORMAT")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--images", type=click.Path(path_type=Path), help="Folder of the images, where the reader cannot guess it."
-)
+@images_option
 @click.option(
     "--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Write a contact sheet (.png, .jpg, .webp)."
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._common import flip_of, plural, progress_bar, runtime_options, select_option
+from ._common import flip_of, images_option, plural, progress_bar, runtime_options, select_option
 
 if TYPE_CHECKING:
     from ..metrics import MetricResult
@@ -17,22 +17,25 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _PICTURES, _PICTURE_PX = 16, 320
+_TRUTH = "truth"
 
 
 @click.command(short_help="Measure models on annotated images.")
 @click.argument("model")
 @click.argument("format_name", metavar="FORMAT")
 @click.argument("annotations", type=click.Path(path_type=Path))
-@click.option(
-    "--images", type=click.Path(path_type=Path), help="Folder of the images, where the reader cannot guess it."
-)
+@images_option
 @click.option(
     "--metric", "metrics", multiple=True, default=("pck",), show_default=True, help="May be given several times."
 )
 @click.option(
     "--boxes",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A detector's boxes (COCO detections) instead of the annotated ones; for oks_ap.",
+    "kinds",
+    metavar="FILE|truth",
+    multiple=True,
+    default=(_TRUTH,),
+    help="A detector's boxes (COCO detections), for oks_ap, instead of the annotated ones. Given several times, "
+    "'truth' being the annotated ones, all are measured.",
 )
 @click.option("--compare", "others", metavar="MODEL", multiple=True, help="Another model; may be given several times.")
 @click.option("--table", type=_FILE, help="Write joints x models as .md (percent) or .csv.")
@@ -47,7 +50,7 @@ _PICTURES, _PICTURE_PX = 16, 320
     "--out", type=_FILE, help="Write the figures as JSON (over epochs: over-epochs.json in MODEL, if not given)."
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many images that have people.")
-@select_option
+@select_option("For oks_ap")
 @runtime_options(batch=16)
 def command(
     model: str,
@@ -55,7 +58,7 @@ def command(
     annotations: Path,
     images: Path | None,
     metrics: tuple[str, ...],
-    boxes: Path | None,
+    kinds: tuple[str, ...],
     others: tuple[str, ...],
     table: Path | None,
     pictures: Path | None,
@@ -72,11 +75,17 @@ def command(
 ) -> None:
     """Measure MODEL on ANNOTATIONS of FORMAT (coco, lsp, mpii, openpose, yolo), on the annotated boxes.
 
+    FORMAT may also be masks: a folder with images/ and the masks of their people in masks/, for mask_dice, mask_iou and
+    mask_boundary_f. Of models trained on masks and heat maps it also prints how well these are met in the crops.
+
     Prints a table with a row a joint for each metric: pck, pckh, auc, epe, oks_ap and more (a misspelt name lists
-    them all). With --over-epochs writes JSON, CSV and plots over a training's epochs; what is already in the JSON is
-    not measured again.
+    them all). oks_ap ranks people by the mean of their joints that score more than 0.2 (times the box's score, with
+    --boxes), or with --no-select by the mean of all. With --over-epochs writes JSON, CSV and plots over a training's
+    epochs; what is already in the JSON is not measured again.
     """
-    from ..evaluate import check_table_path, counts
+    from ..data.mask_folder import NAME as FOLDERS
+    from ..data.mask_folder import read_mask_folder
+    from ..evaluate import MASKS, counts, masked
     from ..formats import read
     from ..formats.coco import read_detections
     from ..predict import Selection
@@ -87,31 +96,78 @@ def command(
         raise click.UsageError("--per-joint belongs to --over-epochs")
     if over_epochs and not select:
         raise click.UsageError("--over-epochs always selects; leave out --no-select")
-    if table is not None:
-        check_table_path(table)
-    detections = None if boxes is None else read_detections(boxes)
+    flipped = flip_of(flip, flip_by)
+    files = _box_files(kinds)
+    if over_epochs and len(files) > 1:
+        raise click.UsageError("--over-epochs takes one kind of boxes")
+    _check_names((model, *others), metrics, any(files.values()), table, over_epochs)
+    detections = {kind: None if file is None else read_detections(file) for kind, file in files.items()}
     # People without joints belong to COCO's rules: predictions that fall on them are no false alarms.
-    result = read(format_name, annotations, images=images, keep_unlabelled="oks_ap" in metrics)
-    click.echo(str(result.report))
-    records = result.records
+    by_mask = all(name.startswith(MASKS) for name in metrics)
+    if format_name == FOLDERS:
+        records = read_mask_folder(annotations, images)
+        click.echo(f"{FOLDERS}: {plural(len(records), 'image')} from {annotations}")
+    else:
+        result = read(format_name, annotations, images=images, keep_unlabelled="oks_ap" in metrics or by_mask)
+        click.echo(str(result.report))
+        records = result.records
     if limit is not None:
-        records = [r for r in records if any(map(counts, r.persons))][:limit]
+        records = [r for r in records if any(map(masked if by_mask else counts, r.persons))][:limit]
     split = _split(annotations, limit)
-    options = {"flip": flip_of(flip, flip_by), "batch": batch, "boxes": detections}
+    options: dict[str, Any] = {"flip": flipped, "batch": batch, "boxes": next(iter(detections.values()))}
     runtime = {"backend": backend, "threads": threads}
     if over_epochs:
         _over_epochs(model, records, metrics, options | runtime | {"split": split, "out": out, "per_joint": per_joint})
         return
     measured: dict[str, Mapping[str, MetricResult]] = {}
-    reports = []
-    options["select"] = Selection() if select else None
+    reports, shown = [], {}
     for name in (model, *others):
-        found, report = _measure(name, records, metrics, options, runtime, split, "truth" if not boxes else boxes.name)
-        measured[_unused(report["model"], measured)] = found
-        reports.append(report)
+        for kind, boxes in detections.items():
+            # The truth's boxes hold as many different people as there are.
+            same = None if boxes is None else Selection().same_person
+            options |= {"boxes": boxes, "select": Selection(same_person=same) if select else None}
+            found, report = _measure(name, records, metrics, options, runtime, split, kind)
+            title = report["model"] if len(detections) == 1 else f"{report['model']}, boxes: {kind}"
+            measured[_unused(title, measured)] = found
+            reports.append(report)
+        shown[_unused(reports[-1]["model"], shown)] = name
+    if len(detections) > 1:
+        _beside_each_other(measured)
     _write_files(reports, measured, out, table)
     if pictures is not None:
-        _draw(dict(zip(measured, (model, *others), strict=True)), records, options, runtime, pictures)
+        _draw(shown, records, options, runtime, pictures)
+
+
+def _beside_each_other(measured: Mapping[str, Mapping[str, MetricResult]]) -> None:
+    for title, found in measured.items():
+        values = (f"{r.name} {'-' if r.value is None else f'{r.value:.4f}'}" for r in found.values())
+        click.echo("; ".join([title, *values]))
+
+
+def _box_files(kinds: Sequence[str]) -> dict[str, Path | None]:
+    """What each kind of boxes is called -> its file, None for the truth's."""
+    files: dict[str, Path | None] = {}
+    for kind in kinds:
+        file = None if kind == _TRUTH else Path(kind)
+        if file is not None and not file.is_file():
+            raise click.BadParameter(f"'{kind}' is neither a file nor '{_TRUTH}'", param_hint="--boxes")
+        files[_unused(kind if file is None else file.name, files)] = file
+    return files
+
+
+def _check_names(
+    models: Sequence[str], metrics: Sequence[str], detected: bool, table: Path | None, over_epochs: bool
+) -> None:
+    """Say what is misspelt before data are read, which takes long."""
+    from ..epochs import kept_epochs
+    from ..evaluate import check_metrics, check_table_path
+    from ..weights.zoo import find_weights
+
+    check_metrics(metrics, detected)
+    if table is not None:
+        check_table_path(table)
+    for model in models:
+        _ = kept_epochs(model) if over_epochs else find_weights(model)
 
 
 def _measure(
@@ -126,20 +182,22 @@ def _measure(
     """Measure one model, print what was found, and return it with its report."""
     from ..evaluate import evaluate, to_report
     from ..predict import load
+    from ..predict.maps import map_figures
 
     bar, advance = progress_bar("evaluating", len(records))
     with load(model, **runtime) as predictor, bar:
         measured = evaluate(predictor, records, metrics, **options, progress=advance)
-        about = {"split": split, "boxes": boxes, "flip": options["flip"], "images": len(records)}
-        if options["boxes"] is not None:
-            about["select"] = options["select"]
+        about = {"split": split, "boxes": boxes, "images": len(records)} | {k: options[k] for k in ("flip", "select")}
         report = to_report(measured, predictor, **about)
+        report["maps"] = map_figures(predictor, records)
     click.echo(
         f"{report['model']} ({report['runtime']}) on {plural(len(records), 'image')}, boxes: {boxes}, "
         f"flip test: {_flip_text(options['flip'])}"
     )
     for found in measured.values():
         click.echo(f"\n{found.to_text()}\n{_counts(found)}\n")
+    for name, value in report["maps"].items():
+        click.echo(f"{name}: {value:.4f}")
     return measured, report
 
 

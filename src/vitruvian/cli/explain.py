@@ -6,30 +6,30 @@ from pathlib import Path
 
 import click
 
-from ._boxes import PhotoBoxes
-from ._common import make_folder, plural
+from ._common import output_folder, people_options, plural
+from ._detector import DetectorChoice, detector_options
 
 
 @click.command(short_help="Show heatmaps and attention over a photo.")
 @click.argument("photo", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
-)
-@click.option(
-    "--boxes",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="COCO detections (JSON) with the people's boxes. Without it the whole photo is taken for one person.",
-)
-@click.option(
-    "--model", default="default", show_default=True, help="A shipped model's name, a weight file, a run folder."
-)
+@people_options
+@detector_options
 @click.option(
     "--people", type=click.IntRange(1), default=10, show_default=True, help="The best-scored people that are shown."
 )
 @click.option("--backend", help="onnxruntime (default), openvino or torch; attention needs torch.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; by default the runtime's choice.")
 def command(
-    photo: Path, out: Path, boxes: Path | None, model: str, people: int, backend: str | None, threads: int | None
+    photo: Path,
+    out: Path,
+    boxes: Path | None,
+    detector: str,
+    detect_above: float | None,
+    detector_layout: str | None,
+    model: str,
+    people: int,
+    backend: str | None,
+    threads: int | None,
 ) -> None:
     """Find people in PHOTO and show how: for each, the heatmap of every joint over the crop, with names and scores.
 
@@ -43,24 +43,25 @@ def command(
     from ..predict import load
     from ..predict.explain import explain
 
-    make_folder(out)
     image = read_image(photo)
-    given = PhotoBoxes.none() if boxes is None else PhotoBoxes.read(boxes, [photo])
-    with load(model, backend, threads) as predictor:
+    choice = DetectorChoice(detector, detect_above, detector_layout)
+    finder = None if boxes is not None else choice.load(threads)
+    given = choice.boxes(finder, boxes, [photo])
+    with output_folder(out), load(model, backend, threads, detector=finder) as predictor:
         poses, found = explain(predictor, image, None if given.boxes is None else given.boxes[0], people)
         about = f"Model: {predictor.card.name} ({predictor.description})"
-    attention = any(person.has_attention for person in found)
-    said = (
-        "Attention is shown over its highest value in each map."
-        if attention
-        else "No attention: the model has none, or does not run on torch (--backend torch)."
-    )
-    for line in (about, given.said, said):
-        click.echo(line)
-    picture = out / f"{photo.stem}_explained.png"
-    write_image(picture, explain_sheet(found))
-    page = explain_page(found, draw(image, poses, boxes=True), title=photo.name, notes=(about, given.said, said))
-    written = write_text(picture.with_suffix(".html"), page)
+        attention = any(person.has_attention for person in found)
+        said = (
+            "Attention is shown over its highest value in each map."
+            if attention
+            else "No attention: the model has none, or does not run on torch (--backend torch)."
+        )
+        for line in (about, given.said, said):
+            click.echo(line)
+        picture = out / f"{photo.stem}_explained.png"
+        write_image(picture, explain_sheet(found))
+        page = explain_page(found, draw(image, poses, boxes=True), title=photo.name, notes=(about, given.said, said))
+        written = write_text(picture.with_suffix(".html"), page)
     click.echo(f"{plural(len(found), 'person')} explained")
     for path in (picture, written):
         click.echo(f"wrote {path}")

@@ -1,4 +1,5 @@
-"""``vitruvian export``: a trained checkpoint as one ONNX file, compared with torch before it is kept."""
+"""``vitruvian export``: a trained checkpoint as one ONNX file, compared with torch before it is kept; or as int8,
+judged on annotated people."""
 
 from __future__ import annotations
 
@@ -11,8 +12,10 @@ from ._common import plural
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import nn
 
     from ..preprocess import Preprocess
+    from ..weights import Card
 
 
 @click.command(short_help="Turn a trained checkpoint into an ONNX file.")
@@ -23,12 +26,36 @@ if TYPE_CHECKING:
 )
 @click.option("--count", type=click.IntRange(1), default=32, show_default=True, help="Crops to compare on.")
 @click.option("--full-precision", is_flag=True, help="Store weights as float32: twice the size, nothing rounded.")
-def command(model: str, out: Path, images: Path | None, count: int, full_precision: bool) -> None:
-    """Export MODEL (a training run's folder or a .safetensors file) to OUT.onnx.
+@click.option(
+    "--int8",
+    "int8_data",
+    nargs=2,
+    metavar="FORMAT ANNOTATIONS",
+    help="Quantise to 8 bits: a quarter of these photos shows the ranges, the rest judges; --images is their folder.",
+)
+@click.option("--force", is_flag=True, help="With --int8: keep it, even if it loses more than 0.5 points.")
+@click.option("--limit", type=click.IntRange(4), help="With --int8: only the first so many photos with people.")
+def command(
+    model: str,
+    out: Path,
+    images: Path | None,
+    count: int,
+    full_precision: bool,
+    int8_data: tuple[str, str] | None,
+    force: bool,
+    limit: int | None,
+) -> None:
+    """Export MODEL (a training run's folder, a .safetensors file, or an .onnx file of ours) to OUT.onnx.
 
-    The file's outputs are compared with torch's; one that differs is not written.
+    The file's outputs are compared with torch's; one that differs is not written. With --int8 the command says what
+    that loses in PCK and AP; beyond 0.5 points it writes float16 weights instead.
     """
     from ..extras import need
+
+    if int8_data is None and (force or limit):
+        raise click.UsageError("--force and --limit belong to --int8")
+    if int8_data is not None and full_precision:
+        raise click.UsageError("--int8 and --full-precision exclude each other")
 
     if out.suffix.lower() != ".onnx":
         raise click.BadParameter(f"must end in .onnx, got '{out}'", param_hint="OUT.onnx")
@@ -42,6 +69,9 @@ def command(model: str, out: Path, images: Path | None, count: int, full_precisi
     card = read_card(weights)
     network = build_model(card.model, len(card.skeleton), card.codec, **card.options)
     load_into(network, weights)
+    if int8_data is not None:
+        _int8(network, card, out, int8_data, images, count, force, limit)
+        return
     crops = _drawn_crops(card.preprocess, count) if images is None else _photo_crops(card.preprocess, images, count)
     report = export_onnx(network, card, out, crops, half_weights=not full_precision)
     what = "drawn people (give --images for photos)" if images is None else f"photos of {images}"
@@ -51,6 +81,47 @@ def command(model: str, out: Path, images: Path | None, count: int, full_precisi
         f"{report.max_output_difference:.1e} of the largest, joints by {report.max_keypoint_px:.4f} px, "
         f"scores by {report.max_score:.1e}"
     )
+
+
+def _int8(
+    network: nn.Module,
+    card: Card,
+    out: Path,
+    data: tuple[str, str],
+    images: Path | None,
+    count: int,
+    force: bool,
+    limit: int | None,
+) -> None:
+    """Every fourth photo shows the ranges, with at most ``count`` people; the others judge."""
+    import numpy as np
+
+    from ..data.dataset import photo
+    from ..evaluate import counts, truth_box
+    from ..export.int8 import ALLOWED_POINTS, export_int8
+    from ..formats import read
+
+    result = read(data[0], data[1], images=images)
+    click.echo(str(result.report))
+    records = [record for record in result.records if any(map(counts, record.persons))][:limit]
+    if len(records) < 4:
+        raise click.ClickException(f"int8 needs four photos with people at least, got {len(records)}; better hundreds")
+    fit, judge = records[::4], [record for i, record in enumerate(records) if i % 4]
+    crops = []
+    for record in fit[:: max(1, len(fit) // count)]:
+        image = photo(record)
+        crops += [card.preprocess.crop(image, truth_box(p))[0] for p in record.persons if counts(p)]
+    report = export_int8(network, card, out, np.stack(crops[:count]), judge, force=force)
+    for name, row in report.figures.items():
+        click.echo(f"{name}: float32 {row['float32']:.4f}, int8 {row['int8']:.4f}, loss {row['loss']:+.2f} points")
+    click.echo(
+        f"ranges of {plural(report.crops, 'crop')}, judged on {plural(report.people, 'person')} of other photos; "
+        f"int8 {report.bytes / 1e6:.1f} MB, float32 {report.bytes_float / 1e6:.1f} MB, "
+        f"{report.speed_up:.2f} times as fast here"
+    )
+    if report.kind != "int8":
+        click.echo(f"int8 loses more than {ALLOWED_POINTS} points; written with float16 weights (--force keeps int8)")
+    click.echo(f"wrote {report.path} ({report.kind}, {out.stat().st_size / 1e6:.1f} MB): {card.name}")
 
 
 def _photo_crops(preprocess: Preprocess, images: Path, count: int) -> np.ndarray:

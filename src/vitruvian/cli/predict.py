@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._boxes import PhotoBoxes
-from ._common import console, flip_of, make_folder, plural, progress_bar, runtime_options, select_option
+from ._common import (
+    console,
+    flip_of,
+    output_folder,
+    people_options,
+    plural,
+    progress_bar,
+    runtime_options,
+    select_option,
+)
+from ._detector import DetectorChoice, detector_options
+from ._lift import Lifting, lift_options
+from ._masks import MaskOutput, mask_options
 
 if TYPE_CHECKING:
     from ..predict import Result
@@ -27,9 +38,8 @@ _COLUMNS = 4  # people whose joints fit side by side into the table of a single 
 
 @click.command(short_help="Find people's joints in photos.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
-)
+@people_options
+@detector_options
 @click.option(
     "--format",
     "formats",
@@ -41,22 +51,17 @@ _COLUMNS = 4  # people whose joints fit side by side into the table of a single 
 )
 @click.option("--no-draw", is_flag=True, help="Write no pictures.")
 @click.option(
-    "--boxes",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="COCO detections (JSON) with the people's boxes. Without it each whole image is taken for one person.",
-)
-@click.option(
-    "--model", default="default", show_default=True, help="A shipped model's name, a weight file, a run folder."
-)
-@click.option(
-    "--threshold",
+    "--min-score",
+    "threshold",
     type=click.FloatRange(0, 1),
     default=0.3,
     show_default=True,
     help="Joints with a lower score are not drawn; the result files have them all.",
 )
 @click.option("--recursive", "-r", is_flag=True, help="Look into folders of folders.")
-@select_option
+@select_option("With --boxes")
+@lift_options
+@mask_options
 @runtime_options(batch=8)
 def command(
     paths: tuple[str, ...],
@@ -64,10 +69,19 @@ def command(
     formats: tuple[str, ...],
     no_draw: bool,
     boxes: Path | None,
+    detector: str,
+    detect_above: float | None,
+    detector_layout: str | None,
     model: str,
     threshold: float,
     recursive: bool,
     select: bool,
+    lift: bool,
+    focal_px: float | None,
+    height_mm: float | None,
+    masks: bool,
+    mask_model: str | None,
+    background: str | None,
     backend: str | None,
     threads: int | None,
     batch: int,
@@ -76,42 +90,58 @@ def command(
 ) -> None:
     """Find people's joints in PATH..., which may be images, folders and globs.
 
-    Draws each image and writes the result files into --out. An image that cannot be read is named on standard error,
-    the others still get their results, and the exit status is then 1.
+    Draws each image and writes the result files into --out, in place of an earlier run's. An image that cannot be read
+    is named on standard error, the others still get their results, and the exit status is then 1. Nothing remains of
+    what an earlier run found in it; where no image can be read, the result files are empty.
     """
     from ..data.find import find_images
+    from ..formats.writing import unique_names
     from ..predict import Selection, load
 
-    _check_output(out, formats)
+    _check_formats(formats)
+    lifting = Lifting.wanted(lift, focal_px, height_mm)
     photos = find_images(list(paths), recursive=recursive)
-    people = PhotoBoxes.none() if boxes is None else PhotoBoxes.read(boxes, photos)
+    choice = DetectorChoice(detector, detect_above, detector_layout)
+    finder = None if boxes is not None else choice.load(threads)
+    people = choice.boxes(finder, boxes, photos)
     pictures = [] if no_draw else _picture_paths(photos, out)
+    masking, names = MaskOutput(masks, mask_model, background), unique_names(photos)
     started = time.perf_counter()
     done = _Done()
     bar, advance = progress_bar("predicting", len(photos))
-    with load(model, backend, threads) as predictor:
+    with output_folder(out), load(model, backend, threads, detector=finder) as predictor:
         click.echo(f"Model: {predictor.card.name} ({predictor.description})")
         click.echo(people.said)
+        masking.open(predictor, backend, threads, flip, batch)
         results = predictor.stream(
             photos,
             people.boxes,
             flip=flip_of(flip, flip_by),
             batch=batch,
-            keep_images=not no_draw,
+            keep_images=not no_draw or masking.wanted,
             select=Selection() if select else None,
         )
         with bar:
             for result in results:
                 if result.error is not None:  # through the bar's console, which keeps the bar whole
                     bar.console.print(f"failed: {result.error}", markup=False, soft_wrap=True)
+                result = masking.add(result)
                 done.take(result)
-                if pictures and result.poses is not None:
+                done.written += masking.write(result, out, names[result.index])
+                if pictures:
                     _draw(result, pictures[result.index], threshold, done)
+                if lifting is not None:
+                    done.written += lifting.take(result, pictures[result.index] if pictures else None)
                 advance(result.index + 1, len(photos))
-    done.written += _write(done.poses, out, formats)
-    _summarise(done, len(photos), threshold, time.perf_counter() - started)
-    if done.failed:
-        sys.exit(1)
+        masking.close()
+        done.written += _write(done.poses, out, formats)
+        if lifting is not None:
+            done.written.append(lifting.write(out))
+        if done.failed and "openpose" in formats:
+            _remove_older(photos, out, done)
+        _summarise(done, len(photos), threshold, time.perf_counter() - started)
+        if done.failed:
+            sys.exit(1)
 
 
 @dataclass
@@ -129,13 +159,12 @@ class _Done:
             self.poses.append(result.poses)
 
 
-def _check_output(out: Path, formats: Sequence[str]) -> None:
+def _check_formats(formats: Sequence[str]) -> None:
     """Fail now rather than after the last image."""
     if "parquet" in formats:
         from ..extras import need
 
         need("pyarrow", "tables", "writing Parquet")
-    make_folder(out)
 
 
 def _picture_paths(photos: Sequence[Path], out: Path) -> list[Path]:
@@ -148,18 +177,32 @@ def _picture_paths(photos: Sequence[Path], out: Path) -> list[Path]:
 
 
 def _draw(result: Result, path: Path, threshold: float, done: _Done) -> None:
+    """Draw an image's people; of an image that failed, an older picture is removed: it would pass for new."""
     from ..data.images import write_image
     from ..draw import draw
 
+    if result.poses is None:
+        path.unlink(missing_ok=True)
+        return
     done.written.append(write_image(path, draw(result.image, result.poses, threshold=threshold)))  # type: ignore[arg-type]
 
 
 def _write(poses: list[Poses], out: Path, formats: Sequence[str]) -> list[Path]:
+    """The result files; without any poses they are empty, for an older run's would be taken for this one's."""
     from ..formats import RESULT_WRITERS
 
-    if not poses:
-        return []
     return [path for name in dict.fromkeys(formats) for path in RESULT_WRITERS[name](poses, out)]
+
+
+def _remove_older(photos: Sequence[Path], out: Path, done: _Done) -> None:
+    """OpenPose's files of an earlier run about photos that failed now."""
+    from ..formats.writing import unique_names
+
+    written = set(done.written)
+    for name in unique_names(photos):
+        path = out / f"{name}_keypoints.json"
+        if path not in written:
+            path.unlink(missing_ok=True)
 
 
 def _summarise(done: _Done, count: int, threshold: float, seconds: float) -> None:
@@ -167,6 +210,9 @@ def _summarise(done: _Done, count: int, threshold: float, seconds: float) -> Non
         _print_joints(done.poses[0], threshold)
     people = sum(map(len, done.poses))
     click.echo(f"{plural(people, 'person')} in {plural(len(done.poses), 'image')}, {seconds:.1f} s")
+    nobody = sum(len(poses) == 0 for poses in done.poses)
+    if nobody:
+        click.echo(f"nobody was found in {plural(nobody, 'image')} (--detect-above asks for less certainty)")
     for path in done.written[:_LISTED]:
         click.echo(f"wrote {path}")
     if len(done.written) > _LISTED:

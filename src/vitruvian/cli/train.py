@@ -34,8 +34,11 @@ def command(recipe: str | None, overrides: tuple[str, ...], resume: bool, list_o
     from ..training import Recipe, train
 
     path = Path(recipe) if Path(recipe).is_file() or recipe not in known else known[recipe]
-    folder = train(Recipe.load(path, list(overrides)), resume=resume)
+    chosen = Recipe.load(path, list(overrides))
+    folder = train(chosen, resume=resume)
     click.echo(f"Trained: {folder}")
+    if chosen.grid is not None or chosen.lifting is not None:  # take other things than the crops that `predict` makes
+        return
     click.echo(f"Next: vitruvian predict PHOTO --model {folder}   or   vitruvian export {folder} model.onnx")
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import WeightsError
 from ..skeletons import Skeleton
 from ..types import Outputs, Targets
+from .boxes import BoxesCodec
 from .heatmap import HeatmapCodec
 from .pixels import PixelsCodec
 from .simcc import SimccCodec
@@ -28,6 +29,11 @@ class Codec(Protocol):
     kind: ClassVar[str]
     refined: bool
     size_wh: tuple[int, int]
+
+    @property
+    def finds_joints(self) -> bool:
+        """Whether `decode` can name joints; False for one of masks alone, or of boxes."""
+        ...
 
     def resized(self, size_wh: tuple[int, int]) -> Codec:
         """The same codec for another input size."""
@@ -54,7 +60,7 @@ class Codec(Protocol):
         ...
 
 
-CODECS: dict[str, type] = {"heatmap": HeatmapCodec, "pixels": PixelsCodec, "simcc": SimccCodec}
+CODECS: dict[str, type] = {"boxes": BoxesCodec, "heatmap": HeatmapCodec, "pixels": PixelsCodec, "simcc": SimccCodec}
 
 
 def codec_to_dict(codec: Codec) -> dict:
@@ -75,4 +81,6 @@ def codec_from_dict(data: dict) -> Codec:
         raise WeightsError(f"codec record of kind '{kind}' does not fit: {error}") from error
 
 
-__all__ = ["CODECS", "Codec", "HeatmapCodec", "PixelsCodec", "SimccCodec", "codec_from_dict", "codec_to_dict"]
+__all__ = [
+    "CODECS", "BoxesCodec", "Codec", "HeatmapCodec", "PixelsCodec", "SimccCodec", "codec_from_dict", "codec_to_dict",
+]  # fmt: skip

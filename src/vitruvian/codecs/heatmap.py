@@ -51,6 +51,7 @@ class HeatmapCodec:
     """
 
     kind: ClassVar[str] = "heatmap"
+    finds_joints: ClassVar[bool] = True
     array: ClassVar[str] = "heatmaps"
 
     size_wh: tuple[int, int] = (192, 256)

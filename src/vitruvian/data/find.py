@@ -33,12 +33,14 @@ def find_images(paths: str | os.PathLike | Iterable[str | os.PathLike], *, recur
     Raises
     ------
     ImageError
-        One of ``paths`` matches nothing; the message names it.
+        One of ``paths`` is empty or matches nothing; the message names it.
     """
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
     found: dict[Path, Path] = {}
     for path in paths:
+        if os.fspath(path) == "":  # of a variable that is not set; Path("") would be the current folder
+            raise ImageError("''", "is no path; for the current folder say '.'")
         for match in _matches(Path(path), recursive):
             found.setdefault(match.resolve(), match)
     return sorted(found.values(), key=_natural_key)

@@ -17,7 +17,17 @@ from ..skeletons import Skeleton
 from ..types import Person, Poses, Record
 from . import palette, strokes
 from .palette import Color
-from .skeleton import Figure, canvas_of, extent_px, figure_of_person, figures_of, line_width, paint_figure, text_size
+from .skeleton import (
+    Figure,
+    canvas_of,
+    extent_px,
+    figure_of_person,
+    figures_of,
+    line_width,
+    paint_figure,
+    rim_width,
+    text_size,
+)
 
 Truth = Record | Person | Sequence[Person] | np.ndarray
 """A record, one or more annotated people (joints labelled as hidden get a dark centre), or an array (K, 2) or
@@ -159,7 +169,7 @@ def _paint_marks(canvas: np.ndarray, figure: Figure, degrees: Sequence[float], c
     for joint in np.flatnonzero(figure.shown):
         at = figure.keypoints_px[joint]
         steps = [reach * np.array([np.cos(np.deg2rad(d)), np.sin(np.deg2rad(d))]) for d in degrees]
-        for rim, ink, alpha in ((max(0.7, 0.2 * width), palette.DARK, 0.6), (0.0, color, 1.0)):
+        for rim, ink, alpha in ((rim_width(width), palette.DARK, 0.6), (0.0, color, 1.0)):
             for step in steps:
                 strokes.stroke(canvas, at - step, at + step, radius + rim, ink, alpha)
         if figure.hollow is not None and figure.hollow[joint]:

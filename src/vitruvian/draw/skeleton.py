@@ -84,8 +84,13 @@ def extent_px(keypoints_px: np.ndarray, shown: np.ndarray, box_xyxy: np.ndarray 
 
 
 def line_width(figure: Figure, size_wh: tuple[int, int]) -> float:
-    """Pixels: in proportion to the person, within what reads well on an image of that size."""
-    return float(np.clip(0.013 * figure.size_px, 1.6, max(1.6, max(size_wh) / 130)))
+    """Pixels: in proportion to the person, within what reads well on an image of that size, and never less than 1."""
+    return float(np.clip(0.013 * figure.size_px, 1.0, max(1.6, max(size_wh) / 130)))
+
+
+def rim_width(width: float) -> float:
+    """Pixels of the dark rim on each side of a line: seen beside a thick line, and no more than half of a thin one."""
+    return max(min(0.7, 0.45 * width), 0.2 * width)
 
 
 def paint_figure(
@@ -105,7 +110,7 @@ def paint_figure(
         near = (points >= -margin).all(axis=1) & (points <= (width_px - 1 + margin, height_px - 1 + margin)).all(axis=1)
     shown = figure.shown & near
     thin = np.array([0.6 if joint.split("_")[-1] in _SMALL else 1.0 for joint in figure.skeleton.joints])
-    rim = max(0.7, 0.2 * width)
+    rim = rim_width(width)
     if style != "joints":
         for (a, b), color in zip(figure.skeleton.edges, limb_colors, strict=True):
             if shown[a] and shown[b]:
@@ -177,7 +182,7 @@ def draw(
     order = np.argsort(poses.person_scores, kind="stable")  # the surest person lies on top
     for i in order:
         if boxes and poses.boxes_from != "whole image":
-            strokes.rectangle(canvas, poses.boxes[i], max(0.8, widths[i] / 3), colors[i])
+            strokes.rectangle(canvas, poses.boxes[i], max(0.5, widths[i] / 3), colors[i])
         paint_figure(
             canvas,
             figures[i],

@@ -29,6 +29,9 @@ from . import coco, lsp, mpii, openpose, tables, yolo
 from .joints import remap
 from .reading import REASONS, ReadReport, ReadResult, Skip
 
+_ANNOTATIONS = (".json", ".mat", ".h5", ".hdf5", ".yaml", ".yml")
+_NAMED = 6  # files that an error lists
+
 __all__ = [
     "FORMATS", "REASONS", "RESULT_WRITERS", "Format", "ReadReport", "ReadResult", "Skip", "read", "remap", "write",
 ]  # fmt: skip
@@ -77,9 +80,15 @@ def read(name: str, path: str | os.PathLike, images: str | os.PathLike | None = 
     Raises
     ------
     FormatError
-        An unknown format, or a malformed file: the message names the file, the record and the field.
+        An unknown format, or a malformed file: the message names the file, the record and the field. Where a file is
+        wanted and ``path`` is a folder, it names those inside that may be meant.
     """
-    return _format(name, path).read(path, images, **options)
+    try:
+        return _format(name, path).read(path, images, **options)
+    except FormatError as error:
+        if Path(path).is_dir() and not Path(str(error.path)).is_file():
+            raise FormatError(error.path, f"{error.problem}; {_candidates(Path(path))}") from error
+        raise
 
 
 def write(name: str, records: Iterable[Record], path: str | os.PathLike, **options: Any) -> Path:
@@ -96,6 +105,16 @@ def _format(name: str, path: object) -> Format:
         hint = f"did you mean '{nearest[0]}'? " if nearest else ""
         raise FormatError(path, f"cannot be read as '{name}', an unknown format; {hint}Known: {', '.join(FORMATS)}")
     return FORMATS[name]
+
+
+def _candidates(folder: Path) -> str:
+    """The files in a folder, and one level further down, that may be annotations."""
+    files = [path for level in ("*", "*/*") for path in folder.glob(level) if path.suffix.lower() in _ANNOTATIONS]
+    names = sorted(path.relative_to(folder).as_posix() for path in files if not path.name.startswith("."))
+    if not names:
+        return f"it has no {', '.join(_ANNOTATIONS)} inside"
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"did you mean one of those inside: {', '.join(names[:_NAMED])}{more}?"
 
 
 # --- results -------------------------------------------------------------------------------------------------------

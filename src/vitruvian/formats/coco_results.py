@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ..errors import FormatError
 from ..geometry import boxes
 from ..skeletons import Skeleton
 from ..types import Poses, Record
+from . import rle
 from .fields import Fields, load_json, records_in
 from .writing import unique_names, write_json
 
@@ -138,7 +140,8 @@ def write_results(
 
     Parameters
     ----------
-    poses : one for each image; `Poses.to_coco` says what is written of each.
+    poses : one for each image; `Poses.to_coco` says what is written of each. Masks become ``segmentation``, COCO's run
+        lengths.
     path : the JSON file.
     image_ids : one an image; None takes the file's stem, longer where two images would share it. A stem of digits
         becomes the number it spells where that is no other image's, as COCO names its files after their ids.
@@ -146,7 +149,18 @@ def write_results(
     ids: Sequence[int | str] = _image_ids([p.path for p in poses]) if image_ids is None else image_ids
     if len(ids) != len(poses):
         raise FormatError(path, f"got {len(ids)} image ids for {len(poses)} images")
-    return write_json(path, [row for p, image_id in zip(poses, ids, strict=True) for row in p.to_coco(image_id)])
+    rows = []
+    for p, image_id in zip(poses, ids, strict=True):
+        found = p.to_coco(image_id)
+        if p.masks is not None:
+            found = [{**row, "segmentation": _run_lengths(mask)} for row, mask in zip(found, p.masks, strict=True)]
+        rows += found
+    return write_json(path, rows)
+
+
+def _run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    encoded = rle.encode(mask)
+    return {**encoded, "counts": rle.compress(encoded["counts"])}
 
 
 def _image_ids(paths: Sequence[Path | None]) -> list[int | str]:

@@ -19,9 +19,10 @@ from ..types import Poses
 from .writing import atomic_path
 
 COLUMNS = (
-    "image", "person", "id", "joint", "x_px", "y_px", "score", "box_x0", "box_y0", "box_x1", "box_y1", "box_score",
+    "image", "person", "id", "joint", "x_px", "y_px", "score", "present",
+    "box_x0", "box_y0", "box_x1", "box_y1", "box_score",
 )  # fmt: skip
-_TEXT, _WHOLE = ("image", "joint"), ("person", "id")
+_TEXT, _WHOLE, _TRUTH = ("image", "joint"), ("person", "id"), ("present",)
 
 
 def write_csv(poses: Sequence[Poses], path: str | os.PathLike) -> Path:
@@ -40,6 +41,7 @@ def write_parquet(poses: Sequence[Poses], path: str | os.PathLike) -> Path:
     arrow = need("pyarrow", "tables", "writing Parquet")
     parquet = need("pyarrow.parquet", "tables", "writing Parquet")
     kinds = {**dict.fromkeys(_TEXT, arrow.string()), **dict.fromkeys(_WHOLE, arrow.int64())}
+    kinds |= dict.fromkeys(_TRUTH, arrow.bool_())
     schema = arrow.schema([(name, kinds.get(name, arrow.float32())) for name in COLUMNS])
     rows = [row for found in poses for row in found.to_rows()]
     columns = {name: [_or_null(row[name]) for row in rows] for name in COLUMNS}
@@ -54,5 +56,5 @@ def _or_null(value: Any) -> Any:
 
 def _cell(value: Any) -> Any:
     if not isinstance(value, float):
-        return value
+        return int(value) if isinstance(value, bool) else value
     return "" if math.isnan(value) else str(np.float32(value))

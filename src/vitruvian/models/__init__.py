@@ -33,6 +33,12 @@ def _compact(joints: int, codec: Codec, **options: Any) -> nn.Module:
     return CompactNet(joints, codec, **options)
 
 
+def _detector(joints: int, codec: Codec, **options: Any) -> nn.Module:
+    from .detector import PersonNet
+
+    return PersonNet(joints, codec, **options)
+
+
 def _hourglass(joints: int, codec: Codec, **options: Any) -> nn.Module:
     from .hourglass import StackedHourglass
 
@@ -54,6 +60,24 @@ def _harmonic(joints: int, codec: Codec, **options: Any) -> nn.Module:
     return HarmonicUNet(joints, codec, **options)
 
 
+def _rtmpose(size: str) -> Callable[..., nn.Module]:
+    def build(joints: int, codec: Codec, **options: Any) -> nn.Module:
+        from .rtmpose import RtmPose
+
+        return RtmPose(joints, codec, size=size, **options)
+
+    return build
+
+
+def _vitpose(size: str) -> Callable[..., nn.Module]:
+    def build(joints: int, codec: Codec, **options: Any) -> nn.Module:
+        from .vitpose import VitPose
+
+        return VitPose(joints, codec, size=size, **options)
+
+    return build
+
+
 def _unet(joints: int, codec: Codec, **options: Any) -> nn.Module:
     from .unet import UNet
 
@@ -67,15 +91,28 @@ MODELS: dict[str, Callable[..., Any]] = {
     "attention_resnet_101": _attention_resnet(101),
     "attention_resnet_152": _attention_resnet(152),
     "compact": _compact,
+    "detector": _detector,
     "harmonic": _harmonic,
     "hourglass": _hourglass,
+    "rtmpose_t": _rtmpose("t"),
+    "rtmpose_s": _rtmpose("s"),
+    "rtmpose_m": _rtmpose("m"),
+    "rtmpose_l": _rtmpose("l"),
     "simple_baseline_18": _simple_baseline(18),
     "simple_baseline_34": _simple_baseline(34),
     "simple_baseline_50": _simple_baseline(50),
     "simple_baseline_101": _simple_baseline(101),
     "simple_baseline_152": _simple_baseline(152),
     "unet": _unet,
+    "vitpose_s": _vitpose("s"),
+    "vitpose_b": _vitpose("b"),
 }
+
+
+def side_multiple(name: str, **options: Any) -> int:
+    """What both sides of a model's input must be multiples of: its coarsest stride, 32 for most."""
+    levels = {"unet": options.get("levels", 5), "harmonic": len(options.get("streams", range(5)))}.get(name, 6)
+    return 2 ** (levels - 1) if type(levels) is int and 1 <= levels <= 12 else 32
 
 
 def build_model(name: str, joints: int, codec: Codec, **options: Any) -> nn.Module:
@@ -89,8 +126,9 @@ def build_model(name: str, joints: int, codec: Codec, **options: Any) -> nn.Modu
     """
     if name not in MODELS:
         raise VitruvianError(f"unknown model '{name}'; known: {', '.join(sorted(MODELS))}")
-    if any(side % 32 for side in codec.size_wh):
-        raise VitruvianError(f"model '{name}' needs an input whose sides are multiples of 32, got {codec.size_wh}")
+    unit = side_multiple(name, **options)
+    if any(side % unit for side in codec.size_wh):
+        raise VitruvianError(f"model '{name}' needs an input whose sides are multiples of {unit}, got {codec.size_wh}")
     try:
         return MODELS[name](joints, codec, **options)
     except (TypeError, ValueError, RuntimeError) as error:  # ShapeError is a ValueError

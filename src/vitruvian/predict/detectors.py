@@ -115,7 +115,7 @@ def from_callable(
             if len(arrays) < 3:
                 raise VitruvianError(f"person_label is {person_label!r}, but the detector returns no labels")
             keep &= arrays[2] == person_label
-        return _suppressed(boxes[keep], scores[keep], max_iou)
+        return suppressed(boxes[keep], scores[keep], max_iou)
 
     return detect
 
@@ -125,7 +125,9 @@ def _array(part: Any) -> np.ndarray:
     return np.asarray(part.detach().cpu().numpy() if hasattr(part, "detach") else part)
 
 
-def _suppressed(boxes: np.ndarray, scores: np.ndarray, max_iou: float | None) -> tuple[np.ndarray, np.ndarray]:
+def suppressed(boxes: np.ndarray, scores: np.ndarray, max_iou: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """The 1000 best of boxes (N, 4) with scores (N,), the best first, and of those that overlap by more than
+    ``max_iou`` only the best; None keeps them all."""
     best = np.argsort(-scores, kind="stable")[:_MOST]
     boxes, scores = boxes[best], scores[best]
     if max_iou is not None:
@@ -241,7 +243,7 @@ class OnnxDetector:
         if isinstance(layout, str) and layout not in LAYOUTS:
             raise VitruvianError(f"unknown layout '{layout}'; known: {', '.join(LAYOUTS)}, or a function of your own")
         self._read: Layout = LAYOUTS[layout] if isinstance(layout, str) else layout
-        self._person, self._min_score, self._max_iou, self._shift = person, min_score, max_iou, first_centre
+        self._person, self.min_score, self._max_iou, self._shift = person, min_score, max_iou, first_centre
         self._session = _open(Path(path), threads)
         taken = self._session.get_inputs()[0]
         self._input, shape = taken.name, list(taken.shape)
@@ -261,10 +263,10 @@ class OnnxDetector:
         crop, frame_to_input = self.preprocess.crop(image, whole)
         outputs = self._session.run(None, {self._input: self._as_input(crop)})
         boxes, scores = self._read([np.asarray(output) for output in outputs], self._person)
-        keep = (scores >= self._min_score) & np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        keep = (scores >= self.min_score) & np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         corners = boxes[keep].astype(np.float64).reshape(-1, 2, 2) - self._shift
         in_photo = frame_to_input.inverse().apply(corners).reshape(-1, 4)
-        found, sure = _suppressed(in_photo, np.clip(scores[keep], 0, 1), self._max_iou)
+        found, sure = suppressed(in_photo, np.clip(scores[keep], 0, 1), self._max_iou)
         return box_tools.clip(found, (image.shape[1], image.shape[0])), sure
 
     def _as_input(self, crop: np.ndarray) -> np.ndarray:

@@ -86,7 +86,7 @@ def joint_maps(outputs: Outputs, codec: Codec) -> np.ndarray:
     assert isinstance(codec, SimccCodec)
     across, down = (_softmax(np.asarray(outputs.arrays[name], np.float32)) for name in ("simcc_x", "simcc_y"))
     width, height = (max(1, side // 4) for side in codec.size_wh)
-    peak = _peak(codec.sigma * codec.split)
+    peak = _peak(codec.sigma * codec.split * (codec.temperature or 1.0) ** 0.5)
     across, down = _shrunk(across / peak, width), _shrunk(down / peak, height)
     return np.clip(down[..., :, None] * across[..., None, :], 0, 1)
 

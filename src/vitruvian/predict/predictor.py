@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
@@ -17,17 +17,17 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..codecs import Codec
-from ..data.images import as_image
-from ..errors import ShapeError, VitruvianError
+from ..codecs import BoxesCodec, Codec
+from ..errors import ShapeError, VitruvianError, WeightsError
 from ..geometry import Affine
-from ..geometry import boxes as box_tools
 from ..skeletons import Skeleton
 from ..types import Outputs, Poses
 from ..weights.card import Card
 from ..weights.zoo import find_weights
 from .backends import Backend, load_backend
-from .detectors import Detections, checked_detections
+from .detectors import Detector
+from .loading import Loaded, boxes_per_image, load_all
+from .person_detector import PersonDetector, load_detector
 from .prefetch import prefetch as run_ahead
 from .select import Selection
 
@@ -41,7 +41,12 @@ _MAX_BYTES = 256 * 2**20
 """Decoded photos that may wait for the network, and again of those that wait for their batch to fill."""
 
 
-def load(name: str | os.PathLike = "default", backend: str | None = None, threads: int | None = None) -> Predictor:
+def load(
+    name: str | os.PathLike = "default",
+    backend: str | None = None,
+    threads: int | None = None,
+    detector: Detector | str | os.PathLike | None = "default",
+) -> Predictor:
     """Load a model.
 
     Parameters
@@ -50,15 +55,17 @@ def load(name: str | os.PathLike = "default", backend: str | None = None, thread
     backend : ``"onnxruntime"``, ``"openvino"`` or ``"torch"``; by default ONNX Runtime for ``.onnx`` and torch for
         ``.safetensors``.
     threads : CPU threads of the network; None leaves the choice to the backend.
+    detector : who finds people in images that come without boxes: a `Detector`, or what `load_detector` takes, loaded
+        when it is first needed. None: such an image is taken for one person.
 
     Raises
     ------
     WeightsError
-        No such model, or a file that cannot be read.
+        No such model, a file that cannot be read, or one that finds people's boxes instead of their joints.
     MissingExtraError
         The backend's library is not installed.
     """
-    return Predictor(load_backend(find_weights(name), backend, threads))
+    return Predictor(load_backend(find_weights(name), backend, threads), detector, threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +96,28 @@ class Predictor:
     Parameters
     ----------
     backend : the network.
+    detector, threads : as of `load`.
+
+    Raises
+    ------
+    WeightsError
+        The network is a person detector.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        detector: Detector | str | os.PathLike | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if isinstance(backend.card.codec, BoxesCodec):
+            raise WeightsError(
+                f"'{backend.card.name}' finds people's boxes, not their joints; "
+                f"it is for load(..., detector='{backend.card.name}')"
+            )
         self._backend: Backend | None = backend
+        self._detector, self._threads = detector, threads
+        self._own: PersonDetector | None = None
         self.card: Card = backend.card
         self.description: str = backend.description
 
@@ -119,11 +144,21 @@ class Predictor:
     ) -> None:
         self.close()
 
+    @property
+    def detector(self) -> Detector | None:
+        """Who finds people in images without boxes, or None; loaded now if it was not yet."""
+        if isinstance(self._detector, str | os.PathLike):
+            self._detector = self._own = load_detector(self._detector, threads=self._threads)
+        return self._detector
+
     def close(self) -> None:
-        """Release the backend; closing twice is fine."""
+        """Release the backend, and the detector where it was loaded here; closing twice is fine."""
         if self._backend is not None:
             self._backend.close()
             self._backend = None
+        if self._own is not None:
+            self._own.close()
+            self._own = None
 
     @overload
     def predict(
@@ -160,9 +195,9 @@ class Predictor:
         source : a path, an (H, W, 3) uint8 RGB array (see `vitruvian.data.as_image` for what else passes), a PIL
             image, or a list of these.
         boxes : (N, 4) float, x0, y0, x1, y1 in pixels, one a person; for a list of images a list of such arrays, of
-            the same length. None: the whole image is taken for one person, and the result's ``boxes_from`` says so.
-            An empty array gives an empty result. Or boxes with scores (`Detections`), or a `Detector` that is asked for
-            them, one for all images.
+            the same length. None: the predictor's own detector looks for people, and may find nobody; without one the
+            whole image is taken for one person. The result's ``boxes_from`` says so. An empty array gives an empty
+            result. Or boxes with scores (`Detections`), or a `Detector` that is asked for them, one for all images.
         flip : also look at the mirrored crops: better by about a point, and twice the time. True or ``"maps"``
             averages what the network says; ``"coordinates"`` averages positions, of joints that score 0.2 or more in
             both pictures, and leaves the others and all scores as they are in the plain one (as system 3 does).
@@ -188,7 +223,8 @@ class Predictor:
         """
         many = isinstance(source, list | tuple)
         sources = list(source) if many else [source]
-        jobs = zip(sources, _boxes_per_image(boxes, len(sources)) if many else [boxes], strict=True)
+        each = boxes_per_image(boxes, len(sources)) if many else [boxes]
+        jobs = zip(sources, (self.detector if one is None else one for one in each), strict=True)
         found: list[Poses] = []
         for result in self._pipeline(jobs, flip, batch, select, ahead=min(8, len(sources) - 1)):
             if result.error is not None:
@@ -221,17 +257,26 @@ class Predictor:
         keep_images : put the decoded image into the result, for drawing.
         """
         if boxes is None or callable(boxes):
-            pairs: Iterable[tuple[Any, Any]] = zip(sources, repeat(boxes), strict=False)
+            pairs: Iterable[tuple[Any, Any]] = zip(sources, repeat(boxes or self.detector), strict=False)
         else:
-            pairs = zip(sources, boxes, strict=True)
+            pairs = zip(sources, (self.detector if one is None else one for one in boxes), strict=True)
         return self._pipeline(pairs, flip, batch, select, ahead=prefetch, keep_images=keep_images, own_arrays=True)
 
     def run_crops(self, crops: np.ndarray, flip: bool | str = False) -> tuple[np.ndarray, np.ndarray]:
         """(B, h, w, 3) uint8 crops in the card's size -> keypoints (B, K, 2) px of the crops, scores (B, K).
 
-        ``flip`` as in `predict`.
+        ``flip`` as in `predict`; scores by the card's calibration, if it has one.
         """
+        keypoints, scores = self._decoded(crops, flip)
+        return keypoints, scores if self.card.calibration is None else self.card.calibration(scores)
+
+    def _decoded(self, crops: np.ndarray, flip: bool | str) -> tuple[np.ndarray, np.ndarray]:
+        """`run_crops` with the codec's own scores."""
         codec, way = self.card.codec, _flip_way(flip, self.card.codec)
+        if not codec.finds_joints:  # of masks alone: people without joints, whose masks `MaskFinder` finds
+            return np.full((len(crops), len(self.skeleton), 2), np.nan, np.float32), np.zeros(
+                (len(crops), len(self.skeleton)), np.float32
+            )
         outputs = self.backend.run(crops)
         if way is None:
             return codec.decode(outputs)
@@ -261,11 +306,11 @@ class Predictor:
             raise ShapeError(f"batch must be 1 or more people, got {batch}")
         _flip_way(flip, self.card.codec)
         self.backend  # noqa: B018  (says at once that the predictor was closed)
-        loaded = run_ahead(_load_all(jobs, own_arrays), ahead, lambda item: item.nbytes, _MAX_BYTES)
+        loaded = run_ahead(load_all(jobs, own_arrays), ahead, lambda item: item.nbytes, _MAX_BYTES)
         return self._run(loaded, flip, batch, select, keep_images)
 
     def _run(
-        self, loaded: Iterator[_Loaded], flip: bool | str, batch: int, select: Selection | None, keep: bool
+        self, loaded: Iterator[Loaded], flip: bool | str, batch: int, select: Selection | None, keep: bool
     ) -> Iterator[Result]:
         queue = _Batch(self, batch, flip)
         pending: deque[_Work] = deque()  # images whose results are still to be given out, in order
@@ -288,28 +333,10 @@ class Predictor:
             yield pending.popleft().result(self.skeleton, select)
 
 
-@dataclass(eq=False)
-class _Loaded:
-    """An image as it comes from the background thread."""
-
-    index: int
-    path: Path | None
-    image: np.ndarray | None = None
-    size_wh: tuple[int, int] = (0, 0)
-    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
-    box_scores: np.ndarray | None = None
-    boxes_from: str = "given"
-    error: VitruvianError | None = None
-
-    @property
-    def nbytes(self) -> int:
-        return 0 if self.image is None else self.image.nbytes
-
-
 class _Work:
     """An image on its way through the network: results arrive person by person."""
 
-    def __init__(self, item: _Loaded, joints: int) -> None:
+    def __init__(self, item: Loaded, joints: int) -> None:
         self.item, self.left = item, len(item.boxes)
         self.keypoints = np.empty((self.left, joints, 2), np.float32)
         self.scores = np.empty((self.left, joints), np.float32)
@@ -385,60 +412,3 @@ def shifted_right(mirrored: Outputs) -> Outputs:
     far to the left. With centres mapped exactly, as here, it does not, and this would do harm.
     """
     return Outputs({k: np.concatenate([a[..., :1], a[..., :-1]], axis=-1) for k, a in mirrored.arrays.items()})
-
-
-def _load_all(jobs: Iterable[tuple[Any, Any]], own_arrays: bool) -> Iterator[_Loaded]:
-    """Decode images and check their boxes; what is wrong with an image or its boxes travels as a value."""
-    for index, (source, boxes) in enumerate(jobs):
-        path = Path(source) if isinstance(source, str | os.PathLike) else None
-        try:
-            image, path = as_image(source)
-            if own_arrays and image is source:
-                image = image.copy()
-            size_wh = (image.shape[1], image.shape[0])
-            name, scores, boxes_from = str(path or f"image {index}"), None, "given"
-            if boxes is None:
-                checked, boxes_from = box_tools.whole_image(size_wh)[None], "whole image"
-            elif callable(boxes):
-                (checked, scores), boxes_from = checked_detections(boxes(image), size_wh, name), "detector"
-            elif isinstance(boxes, Detections):
-                checked, scores = _checked_boxes(boxes.boxes_xyxy, size_wh, name), boxes.scores
-                if np.shape(scores) != (len(checked),):
-                    raise ShapeError(f"{name}: got {len(checked)} boxes and scores of shape {np.shape(scores)}")
-            else:
-                checked = _checked_boxes(boxes, size_wh, name)
-            yield _Loaded(index, path, image, size_wh, checked, scores, boxes_from)
-        except VitruvianError as error:
-            yield _Loaded(index, path, error=error)
-
-
-def _checked_boxes(boxes: Any, size_wh: tuple[int, int], name: str) -> np.ndarray:
-    """(N, 4) boxes, every one with an area inside of the image."""
-    try:
-        checked = box_tools.as_boxes(boxes)
-    except ShapeError as error:
-        raise ShapeError(f"{name}: {error}") from error
-    seen = box_tools.area(box_tools.clip(checked, size_wh))
-    for i in np.flatnonzero(seen <= 0):
-        corners = [round(float(v), 2) for v in checked[i]]
-        if box_tools.area(checked[i]) <= 0:
-            raise ShapeError(f"{name}: box {i} {corners} has no area; a box is x0, y0, x1, y1 with x1 > x0 and y1 > y0")
-        raise ShapeError(
-            f"{name}: box {i} {corners} lies outside of the image, which is {size_wh[0]} x {size_wh[1]} pixels"
-        )
-    return checked
-
-
-def _boxes_per_image(boxes: Any, count: int) -> Iterable[Any]:
-    if boxes is None or callable(boxes):
-        return repeat(boxes, count)
-    if not (isinstance(boxes, list | tuple) and not isinstance(boxes, Detections)) and not (
-        isinstance(boxes, np.ndarray) and boxes.ndim == 3
-    ):
-        raise ShapeError(
-            "for a list of images, boxes must be a list with an (N, 4) array (or None) for each image, "
-            f"got {type(boxes).__name__}"
-        )
-    if len(boxes) != count:
-        raise ShapeError(f"got boxes for {len(boxes)} images, expected one entry for each of {count} images")
-    return boxes

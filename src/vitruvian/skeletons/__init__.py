@@ -12,6 +12,7 @@ from .coco17 import COCO17
 from .h36m17 import H36M17
 from .lsp14 import LSP14
 from .mpii16 import MPII16
+from .person import PERSON
 from .skeleton import Skeleton, edges_by_name
 from .vitruvian19 import VITRUVIAN19
 
@@ -25,7 +26,7 @@ SKELETONS: dict[str, Skeleton] = {
 }
 
 __all__ = [
-    "BODY25", "COCO17", "H36M17", "LSP14", "MPII16", "SKELETONS", "VITRUVIAN19",
+    "BODY25", "COCO17", "H36M17", "LSP14", "MPII16", "PERSON", "SKELETONS", "VITRUVIAN19",
     "Skeleton", "edges_by_name", "get_skeleton", "match_skeleton",
 ]  # fmt: skip
 

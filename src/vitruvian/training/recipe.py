@@ -25,8 +25,11 @@ class DataSource(_Strict):
     """One annotation file. ``repeat`` counts it several times an epoch; ``fraction`` [a, b) keeps the share of its
     photos whose hashed name falls into that interval, so that a fixed part can be held back by photo; ``group`` names a
     field of the file (``video`` in MPII's) whose values are held back whole. ``min_joints`` and ``min_area_px`` leave
-    out people with fewer labelled joints, or a box of no more than that area. ``name`` and ``terms`` are for the card
-    of the trained model.
+    out people with fewer labelled joints (1, or 0 for people with a mask alone), or a box of no more than that area.
+    ``format`` is one of `vitruvian.formats.FORMATS`, ``synthetic`` (drawn people), ``masks`` (a folder of photos and
+    one of person masks, see `data.mask_folder`), or ``photos`` (a folder of photos, without any annotation). ``holds``,
+    for person detectors, says whom the photos annotate: everybody, one of perhaps several people, or nobody since
+    nobody is there. ``name`` and ``terms`` are for the card of the trained model.
     """
 
     format: str = "coco"
@@ -35,8 +38,9 @@ class DataSource(_Strict):
     repeat: int = Field(1, ge=1)
     fraction: tuple[float, float] = (0.0, 1.0)
     group: str | None = None
-    min_joints: int = Field(1, ge=1)
+    min_joints: int = Field(1, ge=0)
     min_area_px: float = Field(0.0, ge=0)
+    holds: Literal["everybody", "one", "nobody"] = "everybody"
     options: dict[str, Any] = {}
     name: str = ""
     terms: str = ""
@@ -51,10 +55,14 @@ class ModelPart(_Strict):
 
 
 class InputPart(_Strict):
-    """Network input; ``progressive`` lists [until_epoch, width, height] for smaller inputs in early epochs."""
+    """Network input; ``progressive`` lists [until_epoch, width, height] for smaller inputs in early epochs; ``mean``
+    and ``std`` (of 0..255) are those of `Preprocess`.
+    """
 
     size_wh: tuple[int, int] = (192, 256)
     padding: float = 1.25
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     progressive: tuple[tuple[int, int, int], ...] = ()
 
 
@@ -67,7 +75,8 @@ class LossPart(_Strict):
 
 class OptimPart(_Strict):
     """Optimiser, schedule and averaging. ``milestones`` are epochs at which a ``step`` schedule divides lr by 10;
-    epochs in which the network rests (adversarial training's second stage) do not count.
+    epochs in which the network rests (adversarial training's second stage) do not count. ``nesterov`` is sgd's kind of
+    momentum, which is 0.9.
     """
 
     name: Literal["adamw", "adam", "rmsprop", "sgd"] = "adamw"
@@ -78,6 +87,7 @@ class OptimPart(_Strict):
     warmup_steps: int = 200
     clip: float = 1.0
     ema: float | None = Field(0.999, gt=0, lt=1)
+    nesterov: bool = True
 
 
 class Stages(_Strict):
@@ -135,12 +145,53 @@ class AdversarialPart(_Strict):
         return self
 
 
+class LiftingPart(_Strict):
+    """Training a lifter on motion capture (``training/lifting.py``). Patterns name takes (``cc_006_*``): those of
+    ``val_takes`` choose the best epoch, those of ``test_takes`` (sets by name) are never seen; the others are trained
+    on. ``views`` are changes to `lifting_data.Views`.
+    """
+
+    val_takes: tuple[str, ...] = Field(min_length=1)
+    test_takes: dict[str, tuple[str, ...]] = {}
+    views: dict[str, Any] = {}
+
+
+class GridPart(_Strict):
+    """System 4's training in two stages (``training/grid_stages.py``): the grid task for ``epochs`` with ``optim``,
+    then 3D poses as the rest of the recipe says, beginning with the layers that ``transfer`` names. ``init`` takes the
+    grid task's weights from an earlier run instead. ``targets`` are fields of `GridCodec`, ``crop`` of `SquareCrop`;
+    ``mirror_prob`` mirrors that share of the pictures, in both stages. ``test`` is measured once, at the end.
+    """
+
+    transfer: Literal["none", "conv", "conv+fc"] = "conv"
+    epochs: int = Field(0, ge=0)
+    optim: OptimPart = Field(default_factory=lambda: OptimPart.model_validate({}))
+    init: str | None = None
+    targets: dict[str, Any] = {}
+    crop: dict[str, Any] = {}
+    mirror_prob: float = Field(0.0, ge=0, le=1)
+    test: tuple[DataSource, ...] = ()
+
+    @model_validator(mode="after")
+    def _transfers_what_is_learned(self) -> GridPart:
+        if self.epochs and self.init is not None:
+            raise ValueError("epochs trains the grid task and init takes it from a run; give one of them")
+        if (self.transfer != "none") != bool(self.epochs or self.init is not None):
+            raise ValueError(
+                f"transfer '{self.transfer}' does not fit epochs {self.epochs} and init {self.init}: 'none' is for "
+                "training without the grid task, the others need it"
+            )
+        return self
+
+
 class Recipe(_Strict):
     """A training run. See ``docs/training.md`` for every key and ``recipes/`` for complete examples.
 
-    ``stop_after`` ends the run after that many of its ``epochs``, on the schedule of all of them. ``augment`` names a
-    preset instead of ``geometry`` and ``photometry``. ``cache_gb`` is the memory for decoded photos. ``keep_epochs``
-    keeps the weights of every validated epoch, ``pictures`` draws so many people at each validation.
+    ``stop_after`` ends the run after that many of its ``epochs``, on the schedule of all of them. ``augment`` names
+    a preset instead of ``geometry`` and ``photometry``; ``scenes`` are the amounts of a person detector's
+    `SceneMix`. ``cache_gb`` is the memory for decoded photos. ``keep_epochs`` keeps the weights of every validated
+    epoch, ``pictures`` draws so many people at each validation. ``whole_pictures`` trains on pictures of one person as
+    they are, in batches of one size, instead of on crops.
     """
 
     name: str
@@ -151,10 +202,14 @@ class Recipe(_Strict):
     loss: LossPart
     train: tuple[DataSource, ...]
     val: tuple[DataSource, ...] = ()
+    whole_pictures: bool = False
     augment: str | None = None
     geometry: dict[str, float] = {}
     photometry: dict[str, float] = {}
+    scenes: dict[str, Any] = {}
     adversarial: AdversarialPart | None = None
+    lifting: LiftingPart | None = None
+    grid: GridPart | None = None
     optim: OptimPart = Field(default_factory=lambda: OptimPart.model_validate({}))
     epochs: int = Field(ge=1)
     stop_after: int | None = Field(None, ge=1)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import logging
-import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -20,13 +18,13 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from ..codecs import Codec, HeatmapCodec, codec_from_dict
+from ..codecs import BoxesCodec, Codec, HeatmapCodec, PixelsCodec, codec_from_dict
 from ..data import PoseDataset, SizeSchedule
-from ..data.select import select_people
+from ..data.people_scenes import FILL, PeopleScenes, SceneMix, collate
+from ..data.whole_pictures import WholePictures
 from ..errors import RecipeError, VitruvianError
-from ..formats import read
 from ..losses import LOSSES
-from ..models import build_model
+from ..models import build_model, side_multiple
 from ..preprocess import Preprocess
 from ..provenance import provenance
 from ..skeletons import get_skeleton
@@ -37,56 +35,22 @@ from ..weights.checkpoint import load_into, read_card, save_checkpoint
 from ..weights.zoo import find_weights
 from .adversarial import LitAdversarial, build_judges, length_joints
 from .callbacks import AtomicCheckpoint, Ema, KeepBest, Progress, SetEpoch
+from .grid_stages import GRID_WEIGHTS, STAGE_FOLDER, check_grid, train_grid
+from .lifting import check_lifting, train_lifter
 from .memory import keep_memory
 from .module import LitPose
+from .people import LitDetector
 from .pictures import Pictures
 from .recipe import DataSource, Recipe
 from .sampling import EpochSampler
-
-
-def in_fraction(name: str, fraction: tuple[float, float]) -> bool:
-    """Whether a photo belongs to the share [a, b) of its data set, decided by a hash of its file name alone."""
-    position = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
-    return fraction[0] <= position < fraction[1]
-
-
-def load_records(source: DataSource) -> list[Record]:
-    """The records of one data source of a recipe, its report printed."""
-    if source.format == "synthetic":
-        from ..synth import synthetic_records
-
-        return synthetic_records(**source.options)
-    result = read(source.format, source.path, images=source.images, **source.options)
-    if result.report.skipped:
-        print(result.report)
-    records = [r for r in result.records if in_fraction(_group_of(r, source), source.fraction)]
-    if source.min_joints > 1 or source.min_area_px > 0:
-        records, selected = select_people(records, source.min_joints, source.min_area_px)
-        print(selected)
-    return records
-
-
-def _group_of(record: Record, source: DataSource) -> str:
-    """What decides whether a record is held back: its file's name, or the field that the source groups by."""
-    name = Path(str(record.image_path)).name
-    if source.group is None:
-        return name
-    if source.group not in record.extra:
-        raise RecipeError(
-            f"{source.path}: image '{name}' has no '{source.group}' to group by; it has {sorted(record.extra)}"
-        )
-    return str(record.extra[source.group])
+from .sources import gather, load_records
+from .whole import picture_loader
 
 
 def build_dataset(recipe: Recipe, sources: Sequence[DataSource], training: bool) -> tuple[PoseDataset, np.ndarray]:
     """The data set of several sources and how often each of its people comes in an epoch."""
-    records: list[Record] = []
-    repeats: list[int] = []
-    for source in sources:
-        found = load_records(source)
-        records += found
-        repeats += [source.repeat] * len(found)
-    preprocess = Preprocess(size_wh=recipe.input.size_wh, padding=recipe.input.padding)
+    records, repeats = gather(sources)
+    preprocess = _preprocess_of(recipe)
     sizes = SizeSchedule(preprocess.size_wh, tuple((until, (w, h)) for until, w, h in recipe.input.progressive))
     geometry, photometry = augmentation(recipe) if training else (None, None)
     dataset = PoseDataset(
@@ -98,8 +62,41 @@ def build_dataset(recipe: Recipe, sources: Sequence[DataSource], training: bool)
         sizes,
         recipe.seed,
         cache_bytes=int(recipe.cache_gb * 2**30),
+        teaches=teaches(_codec_of(recipe)),
     )
     return dataset, np.array([repeats[record_index] for record_index, _ in dataset.people])
+
+
+def build_scenes(recipe: Recipe, sources: Sequence[DataSource], training: bool) -> tuple[PeopleScenes, np.ndarray]:
+    """Scenes for a person detector, of several sources, and how often each of their photos comes in an epoch."""
+    records: list[Record] = []
+    repeats: list[int] = []
+    holds: list[str] = []
+    for source in sources:
+        found = load_records(source)
+        records += found
+        repeats += [source.repeat] * len(found)
+        holds += [source.holds] * len(found)
+    preprocess = Preprocess(size_wh=recipe.input.size_wh, padding=recipe.input.padding, fill=FILL)
+    mix, photometry = (SceneMix(**recipe.scenes), augmentation(recipe)[1]) if training else (None, None)
+    room = int(recipe.cache_gb * 2**30)
+    scenes = PeopleScenes(records, holds, preprocess, repeats, mix, photometry, recipe.seed, cache_bytes=room)
+    return scenes, np.array(repeats)
+
+
+def _preprocess_of(recipe: Recipe) -> Preprocess:
+    part = recipe.input
+    return Preprocess(size_wh=part.size_wh, padding=part.padding, mean=part.mean, std=part.std)
+
+
+def _codec_of(recipe: Recipe) -> Codec:
+    return codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)})
+
+
+def teaches(codec: Codec) -> str:
+    """Who can teach a network with this codec, as `PoseDataset` has it: people with a joint, a mask, or either."""
+    heads = set(codec.heads) if isinstance(codec, PixelsCodec) else set()
+    return "mask" if heads == {"mask"} else "either" if "mask" in heads else "joint"
 
 
 def augmentation(recipe: Recipe) -> tuple[Geometry | None, Photometry | None]:
@@ -125,10 +122,15 @@ def loaders(recipe: Recipe, rank: int = 0, persistent: bool = True) -> tuple[Dat
 
     ``persistent`` workers outlive an epoch, which spares their start.
     """
+    if recipe.whole_pictures:
+        return _picture_loaders(recipe, rank, persistent)
     common: dict[str, Any] = {"batch_size": recipe.batch_size, "num_workers": recipe.workers}
+    build: Any = build_dataset
+    if recipe.codec.get("kind") == BoxesCodec.kind:
+        build, common["collate_fn"] = build_scenes, collate
     if recipe.workers:
         common |= {"persistent_workers": persistent, "prefetch_factor": 4}
-    dataset, repeats = build_dataset(recipe, recipe.train, training=True)
+    dataset, repeats = build(recipe, recipe.train, training=True)
     dataset.preload(lambda items: track(items, "decoding photos"))
     sampler = EpochSampler(repeats, recipe.seed, recipe.batch_size, rank, recipe.devices)
     train = DataLoader(
@@ -139,12 +141,21 @@ def loaders(recipe: Recipe, rank: int = 0, persistent: bool = True) -> tuple[Dat
     )
     if not recipe.val:
         return train, None
-    held_back, _ = build_dataset(recipe, recipe.val, training=False)
+    held_back, _ = build(recipe, recipe.val, training=False)
     held_back.preload(lambda items: track(items, "decoding validation photos"))
     return train, DataLoader(
         held_back,  # type: ignore[arg-type]
         **(common | {"num_workers": 0, "persistent_workers": False, "prefetch_factor": None}),
     )
+
+
+def _picture_loaders(recipe: Recipe, rank: int, persistent: bool) -> tuple[DataLoader, DataLoader | None]:
+    codec = _codec_of(recipe)
+    workers: dict[str, Any] = {"num_workers": recipe.workers}
+    if recipe.workers:
+        workers |= {"persistent_workers": persistent, "prefetch_factor": 4}
+    train = picture_loader(recipe, recipe.train, codec, augmentation(recipe), rank, **workers)
+    return train, picture_loader(recipe, recipe.val, codec, (None, None)) if recipe.val else None
 
 
 def sources_of(recipe: Recipe) -> tuple[dict[str, Any], ...]:
@@ -169,6 +180,12 @@ def check(recipe: Recipe) -> None:
         An unknown loss, or options it does not have; a codec that cannot be built, that the loss is not for, or that
         cannot change its size although the recipe does; sizes the network cannot take.
     """
+    if recipe.lifting is not None:
+        check_lifting(recipe)
+        return
+    if recipe.grid is not None:
+        check_grid(recipe)
+        return
     if recipe.loss.name not in LOSSES:
         raise RecipeError(f"loss.name: unknown loss '{recipe.loss.name}'; known: {', '.join(sorted(LOSSES))}")
     options = set(inspect.signature(LOSSES[recipe.loss.name]).parameters) - {"arrays", "targets"}
@@ -178,7 +195,7 @@ def check(recipe: Recipe) -> None:
         )
     augmentation(recipe)
     try:
-        codec = codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)})
+        codec = _codec_of(recipe)
     except VitruvianError as error:
         raise RecipeError(f"codec: {error}") from error
     if not recipe.loss.name.startswith(codec.kind):
@@ -187,10 +204,16 @@ def check(recipe: Recipe) -> None:
         raise RecipeError("input.progressive: SimCC's linear layers fit one input size only; use a heatmap codec")
     if recipe.adversarial is not None:
         _check_adversarial(recipe, codec)
+    _check_scenes(recipe, codec)
+    _check_pictures(recipe, codec)
+    try:
+        unit = side_multiple(recipe.model.name, **recipe.model.options)
+    except TypeError as error:
+        raise RecipeError(f"model: {error}") from error
     for width, height in [recipe.input.size_wh, *((w, h) for _, w, h in recipe.input.progressive)]:
-        if width % 32 or height % 32:
+        if width % unit or height % unit:
             raise RecipeError(
-                f"input sizes must be multiples of 32 (the networks' coarsest stride), got {width}x{height}"
+                f"input sizes must be multiples of {unit} (the network's coarsest stride), got {width}x{height}"
             )
     try:
         with torch.device("meta"):
@@ -199,6 +222,35 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(f"model: {error}") from error
     if recipe.loss.name == "heatmap_focal" and recipe.model.options.get("head") != "sigmoid":
         raise RecipeError("loss 'heatmap_focal' needs maps between 0 and 1: an hourglass with head: sigmoid")
+
+
+def _check_pictures(recipe: Recipe, codec: Codec) -> None:
+    if recipe.whole_pictures and (codec.kind == "simcc" or recipe.input.progressive or recipe.adversarial is not None):
+        raise RecipeError(
+            "whole_pictures: pictures come in their own sizes, which SimCC, input.progressive and adversarial training "
+            "do not allow"
+        )
+    if recipe.pictures and (recipe.whole_pictures or not codec.finds_joints):
+        raise RecipeError(
+            "pictures: draws the joints found in crops; use 0 with whole_pictures or a codec without joints"
+        )
+
+
+def _check_scenes(recipe: Recipe, codec: Codec) -> None:
+    """Person detectors learn from scenes, others from crops of people; each has amounts of its own."""
+    if codec.kind != BoxesCodec.kind:
+        if recipe.scenes:
+            raise RecipeError("scenes: only person detectors (codec kind 'boxes') learn from scenes")
+        return
+    idle = {"augment": recipe.augment, "geometry": recipe.geometry, "pictures": recipe.pictures}
+    idle["input.progressive"] = recipe.input.progressive
+    used = [name for name, value in idle.items() if value]
+    if used:
+        raise RecipeError(f"{', '.join(used)}: would change nothing for a person detector; see scenes and photometry")
+    try:
+        SceneMix(**recipe.scenes)
+    except (TypeError, VitruvianError) as error:
+        raise RecipeError(f"recipe '{recipe.name}', scenes: {error}") from error
 
 
 def _check_adversarial(recipe: Recipe, codec: Codec) -> None:
@@ -216,15 +268,15 @@ def _check_adversarial(recipe: Recipe, codec: Codec) -> None:
             raise RecipeError(f"adversarial: {error}") from error
 
 
-def card_of(recipe: Recipe, dataset: PoseDataset, provenance: dict[str, Any]) -> Card:
+def card_of(recipe: Recipe, dataset: PoseDataset | PeopleScenes | WholePictures, provenance: dict[str, Any]) -> Card:
     """The card of a model trained by this recipe."""
     return Card(
         name=recipe.name,
         model=recipe.model.name,
         options=dict(recipe.model.options),
         skeleton=dataset.skeleton,
-        preprocess=dataset.preprocess,
-        codec=codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)}),
+        preprocess=_preprocess_of(recipe) if isinstance(dataset, WholePictures) else dataset.preprocess,
+        codec=_codec_of(recipe),
         data=sources_of(recipe),
         provenance=provenance,
     )
@@ -252,6 +304,8 @@ def train(recipe: Recipe | str | os.PathLike, resume: bool = False) -> Path:
     check(recipe)
     folder = Path(recipe.out) / recipe.name
     checkpoint = folder / "last.ckpt"
+    if recipe.grid is not None and not checkpoint.is_file():
+        checkpoint = folder / STAGE_FOLDER / "last.ckpt"
     if resume and not checkpoint.is_file():
         raise RecipeError(f"nothing to resume: {checkpoint} does not exist")
     if not resume and checkpoint.is_file():
@@ -263,11 +317,19 @@ def train(recipe: Recipe | str | os.PathLike, resume: bool = False) -> Path:
     if rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
         _keep_earlier_metrics(folder)
+        if not (folder / GRID_WEIGHTS).is_file():
+            _keep_earlier_metrics(folder / STAGE_FOLDER)
         recipe.dump(folder / "recipe.yaml")
+    if recipe.lifting is not None:
+        train_lifter(recipe, folder, checkpoint if resume else None)
+        return folder
+    if recipe.grid is not None:
+        train_grid(recipe, folder, resume)
+        return folder
     L.seed_everything(recipe.seed, verbose=False)
     train_loader, val_loader = loaders(recipe, rank)
     dataset = train_loader.dataset
-    assert isinstance(dataset, PoseDataset)
+    assert isinstance(dataset, PoseDataset | PeopleScenes | WholePictures)
     origin = provenance(recipe)
     if recipe.model.init:
         origin["start"] = read_card(find_weights(recipe.model.init)).provenance
@@ -277,7 +339,7 @@ def train(recipe: Recipe | str | os.PathLike, resume: bool = False) -> Path:
         kept = load_into(network, find_weights(recipe.model.init), strict=False)
         if kept:
             print(f"starting from {recipe.model.init}; {len(kept)} entries are new, first {kept[0]}")
-    steps_per_epoch = math.ceil(len(train_loader.sampler) / recipe.batch_size)  # type: ignore[arg-type]
+    steps_per_epoch = len(train_loader)
     module = _module(recipe, card, network, steps_per_epoch)
     trainer, keeper = _trainer(recipe, folder, card, log_every=min(10, steps_per_epoch))
     trainer.fit(module, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
@@ -304,13 +366,21 @@ def _module(recipe: Recipe, card: Card, network: torch.nn.Module, steps_per_epoc
         "total_steps": steps_per_epoch * epochs,
         "steps_per_epoch": steps_per_epoch,
     }
+    if isinstance(card.codec, BoxesCodec):
+        return LitDetector(**parts)
     return LitPose(**parts) if adversarial is None else LitAdversarial(**parts, part=adversarial)
 
 
 def _quiet() -> None:
     """Silence what Lightning says about itself, so that the progress bar and real warnings are left."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (".*log directory.*", ".*logs directory.*", ".*does not have many workers.*", ".*LeafSpec.*"):
+    for message in (
+        ".*log directory.*",
+        ".*logs directory.*",
+        ".*does not have many workers.*",
+        ".*LeafSpec.*",
+        ".*no `val_dataloader`.*",
+    ):
         warnings.filterwarnings("ignore", message)
 
 
@@ -335,7 +405,7 @@ def _trainer(recipe: Recipe, folder: Path, card: Card, log_every: int) -> tuple[
     precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.precision]
     if recipe.precision == "16" and not torch.cuda.is_available():
         raise RecipeError("precision 16 needs a GPU; on a CPU use bf16 or 32")
-    callbacks: list[Callback] = [SetEpoch()]
+    callbacks: list[Callback] = [SetEpoch(recipe.seed)]
     if recipe.optim.ema is not None:
         callbacks.append(Ema(recipe.optim.ema))
     stages = recipe.adversarial.stages if recipe.adversarial is not None else None

@@ -7,16 +7,20 @@ everything a reader should know before trusting them (data and its terms, measur
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..codecs import Codec, codec_from_dict, codec_to_dict
 from ..errors import VitruvianError, WeightsError
 from ..preprocess import Preprocess
 from ..skeletons import Skeleton
+from .calibration import Calibration
 
 METADATA_KEY = "vitruvian_card"
 _VERSION = 1
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Card:
     metrics : one entry a measurement: ``{"metric", "value", "split", "boxes", "flip", ...}``.
     provenance : commit, date, command, recipe, versions.
     notes : intended use and known limits, in sentences.
+    calibration : what the codec's scores are worth, or None: prediction then gives them as they are.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Card:
     metrics: tuple[dict[str, Any], ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         if tuple(self.preprocess.size_wh) != tuple(self.codec.size_wh):
@@ -53,7 +59,6 @@ class Card:
     def to_json(self) -> str:
         """One JSON object; `from_json` is its inverse. `WeightsError` where a field holds other than plain data."""
         record = {
-            "version": _VERSION,
             "name": self.name,
             "model": self.model,
             "options": self.options,
@@ -64,45 +69,64 @@ class Card:
             "metrics": list(self.metrics),
             "provenance": self.provenance,
             "notes": self.notes,
+            # only where there is one, so that older versions' cards and those without are the same text
+            **({} if self.calibration is None else {"calibration": self.calibration.to_dict()}),
         }
-        try:
-            return json.dumps(record)
-        except TypeError as error:
-            raise WeightsError(f"card '{self.name}' holds what JSON cannot: {error}") from error
+        return write_record(record)
 
     @classmethod
     def from_json(cls, text: str | None, where: object = "card") -> Card:
         """Parse and check; `WeightsError` names ``where`` and what is missing or wrong."""
-        if text is None:
-            raise WeightsError(
-                f"{where}: the file has no Vitruvian card, so its skeleton and preprocessing are unknown"
-            )
-        try:
-            data = json.loads(text)
-            if data["version"] != _VERSION:
-                raise WeightsError(f"its version is {data['version']}, this package reads version {_VERSION}")
-            return cls(
-                name=data["name"],
-                model=data["model"],
-                options={k: _tuples(v) for k, v in data["options"].items()},
-                skeleton=Skeleton.from_dict(data["skeleton"]),
-                preprocess=Preprocess.from_dict(data["preprocess"]),
-                codec=codec_from_dict(data["codec"]),
-                data=tuple(data["data"]),
-                metrics=tuple(data["metrics"]),
-                provenance=data["provenance"],
-                notes=data["notes"],
-            )
-        except VitruvianError as error:
-            raise WeightsError(f"{where}: the card cannot be used: {error}") from error
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise WeightsError(f"{where}: the card cannot be read ({type(error).__name__}: {error})") from error
+        return read_record(text, where, cls._from_record)
+
+    @classmethod
+    def _from_record(cls, data: dict[str, Any]) -> Card:
+        return cls(
+            name=data["name"],
+            model=data["model"],
+            options={k: as_tuples(v) for k, v in data["options"].items()},
+            skeleton=Skeleton.from_dict(data["skeleton"]),
+            preprocess=Preprocess.from_dict(data["preprocess"]),
+            codec=codec_from_dict(data["codec"]),
+            data=tuple(data["data"]),
+            metrics=tuple(data["metrics"]),
+            provenance=data["provenance"],
+            notes=data["notes"],
+            calibration=Calibration.from_dict(data["calibration"]) if "calibration" in data else None,
+        )
 
     def with_metrics(self, *metrics: dict[str, Any]) -> Card:
         """The same card with further measurements."""
         return replace(self, metrics=(*self.metrics, *metrics))
 
 
-def _tuples(value: Any) -> Any:
+def write_record(record: dict[str, Any], kind: str | None = None) -> str:
+    """A card's fields as one JSON object, with the version and, for models that take no picture, their kind."""
+    kinds = {} if kind is None else {"kind": kind}
+    try:
+        return json.dumps({"version": _VERSION, **kinds, **record})
+    except TypeError as error:
+        raise WeightsError(f"card '{record['name']}' holds what JSON cannot: {error}") from error
+
+
+def read_record(text: str | None, where: object, build: Callable[[dict[str, Any]], T], kind: str | None = None) -> T:
+    """``build`` called with the fields that `write_record` wrote; `WeightsError` names ``where`` and what is wrong."""
+    if text is None:
+        raise WeightsError(f"{where}: the file has no Vitruvian card, so its skeleton and preprocessing are unknown")
+    try:
+        data = json.loads(text)
+        if data["version"] != _VERSION:
+            raise WeightsError(f"its version is {data['version']}, this package reads version {_VERSION}")
+        if data.get("kind") != kind:
+            what = "a model of pictures" if kind is None else f"a {kind}"
+            raise WeightsError(f"it is that of a {data.get('kind') or 'model of pictures'}; expected {what}")
+        return build(data)
+    except VitruvianError as error:
+        raise WeightsError(f"{where}: the card cannot be used: {error}") from error
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{where}: the card cannot be read ({type(error).__name__}: {error})") from error
+
+
+def as_tuples(value: Any) -> Any:
     """Lists as the tuples they were before JSON."""
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+    return tuple(as_tuples(v) for v in value) if isinstance(value, list) else value

@@ -16,6 +16,8 @@ import numpy as np
 from ..errors import WeightsError
 from ..extras import need
 from .card import METADATA_KEY, Card
+from .grid_card import GridCard
+from .lifter_card import LifterCard
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +26,7 @@ _PARAMETERS = (".weight", ".bias", ".running_mean", ".running_var")
 """How a network's entries end; an ONNX graph also holds constants, which are none."""
 
 
-def save_checkpoint(path: str | Path, state: dict[str, Any], card: Card) -> None:
+def save_checkpoint(path: str | Path, state: dict[str, Any], card: Card | LifterCard | GridCard) -> None:
     """Write weights (name -> torch tensor) and card, atomically: a reader never sees half a file."""
     save = need("safetensors.torch", "train", "writing checkpoints").save
     path = Path(path)
@@ -45,19 +47,30 @@ def save_checkpoint(path: str | Path, state: dict[str, Any], card: Card) -> None
 
 def read_card(path: str | Path) -> Card:
     """The card of a safetensors or ONNX file, without loading its weights where the format allows."""
-    path = Path(path)
+    return Card.from_json(_card_text(Path(path)), path)
+
+
+def read_lifter_card(path: str | Path) -> LifterCard:
+    """The card of a lifter's safetensors or ONNX file, as `read_card` does for models of pictures."""
+    return LifterCard.from_json(_card_text(Path(path)), path)
+
+
+def read_grid_card(path: str | Path) -> GridCard:
+    """The card of a grid network's safetensors file, as `read_card` does for models of pictures."""
+    return GridCard.from_json(_card_text(Path(path)), path)
+
+
+def _card_text(path: Path) -> str | None:
     if not path.is_file():
         raise WeightsError(f"{path}: no such weight file")
     if path.suffix == ".onnx":
         from .onnx_file import read_metadata
 
-        return Card.from_json(read_metadata(path).get(METADATA_KEY), path)
+        return read_metadata(path).get(METADATA_KEY)
     safe_open = need("safetensors", "train", "reading checkpoints").safe_open
     try:
         with safe_open(str(path), framework="numpy") as file:
-            return Card.from_json((file.metadata() or {}).get(METADATA_KEY), path)
-    except WeightsError:
-        raise
+            return (file.metadata() or {}).get(METADATA_KEY)
     except Exception as error:  # safetensors raises its own, undocumented types
         raise WeightsError(f"{path} is not a safetensors file: {error}") from error
 
@@ -69,7 +82,8 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
         from .onnx_file import read_initializers
 
         return read_initializers(path)
-    read_card(path)  # a clear error for a file that is none of ours
+    if _card_text(path) is None:  # a clear error for a file that is none of ours
+        raise WeightsError(f"{path}: the file has no Vitruvian card, so it is no checkpoint of this package")
     load = need("safetensors.numpy", "train", "reading checkpoints").load_file
     return dict(load(str(path)))
 

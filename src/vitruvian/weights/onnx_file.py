@@ -8,6 +8,8 @@ import numpy as np
 
 from ..errors import WeightsError
 from ..extras import need
+from ..formats.writing import atomic_path
+from .card import METADATA_KEY, Card
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -34,3 +36,18 @@ def read_initializers(path: str | Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
     arrays = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
     return {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in arrays.items()}
+
+
+def write_card(source: str | Path, out: str | Path, card: Card) -> Path:
+    """Write a copy of an ONNX model with another card, atomically. Needs the package ``onnx``."""
+    onnx = need("onnx", "train", "writing a model's card")
+    try:
+        model = onnx.load(str(source))
+    except Exception as error:  # protobuf's DecodeError and its kin
+        raise WeightsError(f"{source} is not an ONNX model that can be read: {error}") from error
+    onnx.helper.set_model_props(
+        model, {**{entry.key: entry.value for entry in model.metadata_props}, METADATA_KEY: card.to_json()}
+    )
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+    return Path(out)

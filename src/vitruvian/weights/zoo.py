@@ -15,11 +15,14 @@ from ..errors import WeightsError
 FILES = Path(__file__).parent / "files"
 """The folder of shipped models."""
 
-ZOO: dict[str, str] = {"vitruvian-s": "vitruvian-s.onnx"}
+ZOO: dict[str, str] = {"person-detector": "person-detector.onnx", "vitruvian-s": "vitruvian-s.onnx"}
 """Name -> file in `FILES`."""
 
 DEFAULT = "vitruvian-s"
 """What ``"default"`` stands for."""
+
+DEFAULT_DETECTOR = "person-detector"
+"""What ``"default"`` stands for where a person detector is asked for."""
 
 SUFFIXES = (".onnx", ".safetensors")
 

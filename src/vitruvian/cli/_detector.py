@@ -1,0 +1,83 @@
+"""``--detector`` and its companions: who finds people in photos that come without boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ._boxes import PhotoBoxes
+
+if TYPE_CHECKING:
+    from ..predict import Detector
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LAYOUTS = ("yolo", "yolo_transposed", "yolo_objectness", "boxes_scores_labels", "boxes_scored")
+"""The names in `predict.detectors.LAYOUTS`, written out so that ``--help`` need not import them (a test compares)."""
+
+
+def detector_options(function: F) -> F:
+    """``--detector``, ``--detect-above`` and ``--detector-layout``; see `DetectorChoice`."""
+    for option in reversed(
+        (
+            click.option(
+                "--detector",
+                default="default",
+                show_default=True,
+                help="Who finds people: a person detector's weight file or run folder, or 'none' to take each whole "
+                "image for one person.",
+            ),
+            click.option(
+                "--detect-above",
+                type=click.FloatRange(0, 1),
+                help="People with a lower score are left out; by default what the detector's card says.",
+            ),
+            click.option(
+                "--detector-layout",
+                type=click.Choice(LAYOUTS),
+                help="For an ONNX detector of another maker: how its outputs are read.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True)
+class DetectorChoice:
+    """The options ``--detector``, ``--detect-above`` and ``--detector-layout``."""
+
+    name: str
+    above: float | None
+    layout: str | None
+
+    def load(self, threads: int | None) -> Detector | None:
+        """The detector, or None for ``none``.
+
+        Raises
+        ------
+        WeightsError
+            No such file, or neither one of this project's nor an ONNX file with a layout given.
+        """
+        from ..predict import OnnxDetector, load_detector
+
+        if self.name == "none":
+            return None
+        if self.layout is None:
+            return load_detector(self.name, threads=threads, min_score=self.above)
+        if self.above is None:
+            return OnnxDetector(self.name, self.layout, threads=threads)
+        return OnnxDetector(self.name, self.layout, threads=threads, min_score=self.above)
+
+    @property
+    def said(self) -> str:
+        """How a sentence calls it."""
+        return "the detector that comes along" if self.name == "default" else self.name
+
+    def boxes(self, detector: Detector | None, file: Path | None, photos: Sequence[Path]) -> PhotoBoxes:
+        """Those of a file where one is given, else the detector's."""
+        return PhotoBoxes.found_by(detector, self.said) if file is None else PhotoBoxes.read(file, photos)

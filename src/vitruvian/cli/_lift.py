@@ -1,0 +1,134 @@
+"""``predict --3d``: the people of each photo lifted to 3D, as JSON, a picture and a page that turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..predict import Result
+    from ..types3d import Poses3D
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SHOWN = 6  # people of a photo that are drawn; the JSON has all
+
+
+def lift_options(function: F) -> F:
+    """``--3d``, ``--focal-px`` and ``--height-mm``."""
+    for option in reversed(
+        (
+            click.option("--3d", "lift", is_flag=True, help="Lift people to 3D: joints3d.json, and a page a photo."),
+            click.option(
+                "--focal-px",
+                type=click.FloatRange(0, min_open=True),
+                help="With --3d: the camera's focal length in pixels, for positions in its space.",
+            ),
+            click.option(
+                "--height-mm",
+                type=click.FloatRange(0, min_open=True),
+                help="With --3d: how tall the people are; otherwise all count as about 1.7 m.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+class Lifting:
+    """Lifts photo by photo and gathers what goes into ``joints3d.json``."""
+
+    def __init__(self, focal_px: float | None, height_mm: float | None) -> None:
+        from ..predict.lift import load_lifter
+
+        self._lifter, self._focal, self._height = load_lifter(), focal_px, height_mm
+        self._photos: list[Poses3D] = []
+
+    @classmethod
+    def wanted(cls, lift: bool, focal_px: float | None, height_mm: float | None) -> Lifting | None:
+        """What the options ask for; a usage error where they need ``--3d``."""
+        if lift:
+            return cls(focal_px, height_mm)
+        if focal_px is not None or height_mm is not None:
+            raise click.UsageError("--focal-px and --height-mm say how --3d lifts; give --3d too")
+        return None
+
+    def take(self, result: Result, picture: Path | None) -> list[Path]:
+        """Lift one photo's people. Where pictures are drawn, write ``NAME_3d.png`` and ``NAME_3d.html`` beside the
+        photo's ``picture``, and remove older ones where nobody was lifted; returns the files written.
+        """
+        paths = [] if picture is None else [picture.with_name(f"{picture.stem}_3d{end}") for end in (".png", ".html")]
+        lifted = None
+        if result.poses is not None:
+            lifted = self._lifter(result.poses, self._camera(result.poses.size_wh), height_mm=self._height)
+            self._photos.append(lifted)
+        if picture is None or result.image is None or result.poses is None or lifted is None or not lifted.lifted.any():
+            for path in paths:
+                path.unlink(missing_ok=True)
+            return []
+        from ..data.images import write_image
+        from ..draw import draw
+        from ..formats.writing import write_text
+
+        figures = _figures(lifted)
+        page = _page(figures, lifted, draw(result.image, result.poses), picture.stem)
+        return [write_image(paths[0], _views(figures)), write_text(paths[1], page)]
+
+    def write(self, out: Path) -> Path:
+        """``joints3d.json`` in the folder ``out``, with what its numbers mean; empty where no photo could be read."""
+        from ..formats.writing import write_json
+
+        card = self._lifter.card
+        said = self._photos[0] if self._photos else card
+        record = {
+            "lifter": card.name,
+            "unit": "mm",
+            "root": said.root,
+            "axes": said.axes,
+            "scale": said.scale,
+            "translation_mm": "of the root in the camera's axes; absent where no focal length was given",
+            "joints": list(card.outputs.joints),
+            "edges": [list(edge) for edge in card.outputs.edges],
+            "images": [photo.to_dict() for photo in self._photos],
+        }
+        return write_json(out / "joints3d.json", record)
+
+    def _camera(self, size_wh: tuple[int, int]) -> Any:
+        if self._focal is None:
+            return None
+        import numpy as np
+
+        from ..geometry.cameras import Camera
+
+        centre = (np.array(size_wh, np.float64) - 1) / 2
+        return Camera(np.full(2, self._focal), centre, np.eye(3), np.zeros(3), size_wh=size_wh)
+
+
+def _figures(lifted: Poses3D) -> list[Any]:
+    from ..draw.figure3d import Figure3D
+
+    people = [i for i, is_lifted in enumerate(lifted.lifted) if is_lifted][:_SHOWN]
+    return [Figure3D.of_poses(lifted.select(i), f"person {i}") for i in people]
+
+
+def _views(figures: list[Any]) -> np.ndarray:
+    """The people in a row as the camera sees them, and below it from the right of the picture."""
+    import numpy as np
+
+    from ..draw.figure3d import frame3d
+
+    return np.concatenate([frame3d(figures, azimuth_deg=a, elevation_deg=8) for a in (0.0, 90.0)])
+
+
+def _page(figures: list[Any], lifted: Poses3D, image: np.ndarray, title: str) -> str:
+    from ..draw.page3d import page3d
+
+    notes = [f"Positions: {lifted.root}.", f"Axes: {lifted.axes}.", f"Scale: {lifted.scale}."]
+    if len(lifted) > len(figures):
+        notes.append(f"{len(figures)} of {len(lifted)} people are shown.")
+    return page3d(figures, title=title, notes=notes, picture=image)

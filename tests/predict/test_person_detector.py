@@ -1,0 +1,143 @@
+"""The project's own detector: boxes back in the photo, odd images, and how a predictor uses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vitruvian.codecs import BoxesCodec
+from vitruvian.data import read_image
+from vitruvian.errors import ShapeError, WeightsError
+from vitruvian.geometry import boxes as box_tools
+from vitruvian.predict import PersonDetector, Predictor, load, load_detector
+from vitruvian.preprocess import Preprocess
+from vitruvian.skeletons import PERSON
+from vitruvian.types import Outputs
+from vitruvian.weights import Card
+
+
+class BrightFinder:
+    """A network that sees a person around all that is bright, from every point within it, and surest in the middle."""
+
+    def __init__(self, size_wh: tuple[int, int] = (160, 160)) -> None:
+        preprocess = Preprocess(size_wh=size_wh, padding=1.0, fill=0)
+        self.card = Card("bright", "none", PERSON, preprocess, BoxesCodec(size_wh=size_wh))
+        self.description, self.closed = "bright finder", False
+
+    def run(self, crops: np.ndarray) -> Outputs:
+        points, _ = self.card.codec.points_px()  # type: ignore[attr-defined]
+        people = np.full((len(crops), len(points)), -20, np.float32)
+        edges = np.ones((len(crops), len(points), 4), np.float32)
+        for i, crop in enumerate(crops):
+            bright = crop[..., 0] >= 128
+            if bright.any():
+                rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+                box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) - 0.5
+                inside = (points > box[:2]).all(1) & (points < box[2:]).all(1)
+                far = np.abs(points - (box[:2] + box[2:]) / 2).max(axis=1) / 200
+                people[i] = np.where(inside, 2 - far, -20)
+                edges[i] = np.concatenate([points - box[:2], box[2:] - points], axis=1)
+        return Outputs({"people": people, "edges": edges})
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("size_wh", [(160, 160), (640, 480), (333, 517), (90, 400)])
+def test_boxes_come_back_in_the_photo(size_wh: tuple[int, int], rng: np.random.Generator) -> None:
+    image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    low = (rng.uniform(0.1, 0.4, 2) * size_wh).astype(int)
+    high = (rng.uniform(0.6, 0.9, 2) * size_wh).astype(int)
+    image[low[1] : high[1], low[0] : high[0]] = 255
+    boxes, scores = PersonDetector(BrightFinder())(image)
+    assert boxes.shape == (1, 4)  # the others overlap with the best
+    np.testing.assert_allclose(boxes[0], [*(low - 0.5), *(high - 0.5)], atol=1.01 * max(size_wh) / 160)
+    assert 0.8 < scores[0] < 0.9
+
+
+def test_what_is_not_sure_enough_is_left_out() -> None:
+    image = np.full((50, 50, 3), 255, np.uint8)
+    assert len(PersonDetector(BrightFinder(), min_score=0.95)(image)[0]) == 0
+    assert len(PersonDetector(BrightFinder(), max_iou=1.0)(image)[0]) > 100
+    with pytest.raises(ShapeError, match="0..1"):
+        PersonDetector(BrightFinder(), min_score=1.5)
+
+
+def test_a_predictor_asks_its_detector(finder, rng: np.random.Generator) -> None:
+    detector = PersonDetector(BrightFinder())
+    with Predictor(finder, detector) as predictor:
+        dark, bright = np.zeros((60, 80, 3), np.uint8), np.zeros((60, 80, 3), np.uint8)
+        bright[10:50, 20:60] = 255
+        nobody, somebody = predictor.predict([dark, bright])
+        assert (len(nobody), nobody.boxes_from) == (0, "detector")
+        assert (len(somebody), somebody.boxes_from) == (1, "detector")
+        np.testing.assert_allclose(somebody.boxes[0], [19.5, 9.5, 59.5, 49.5], atol=1)
+        mixed = predictor.predict([bright, bright], boxes=[None, np.array([[0.0, 0, 30, 30]])])
+        assert [poses.boxes_from for poses in mixed] == ["detector", "given"]
+        streamed = [result.poses for result in predictor.stream([dark, bright], boxes=[None, None])]
+        assert [len(poses) for poses in streamed if poses is not None] == [0, 1]
+    assert not detector._backend.closed  # type: ignore[attr-defined]  # not the predictor's own
+
+
+def test_without_a_detector_an_image_is_one_person(finder) -> None:
+    poses = Predictor(finder).predict(np.zeros((60, 80, 3), np.uint8))
+    assert (len(poses), poses.boxes_from) == (1, "whole image")
+
+
+def test_detectors_and_pose_models_are_not_mistaken_for_each_other(finder) -> None:
+    with pytest.raises(WeightsError, match="is no person detector: it finds heatmap"):
+        PersonDetector(finder)
+    with pytest.raises(WeightsError, match="detector='bright'"):
+        Predictor(BrightFinder())
+
+
+# --- the shipped one -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shipped() -> PersonDetector:
+    return load_detector(threads=1)
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (1, 900), (3, 2), (8000, 40), (8000, 6000)])
+def test_odd_sizes_and_nobody(shipped: PersonDetector, size_wh: tuple[int, int]) -> None:
+    """Flat pictures from a pixel to 48 megapixels have nobody in them."""
+    boxes, scores = shipped(np.full((size_wh[1], size_wh[0], 3), 90, np.uint8))
+    assert boxes.shape == (0, 4)
+    assert scores.shape == (0,)
+
+
+def test_noise_is_nobody(shipped: PersonDetector, rng: np.random.Generator) -> None:
+    with load(detector=shipped, threads=1) as model:
+        poses = model.predict(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8))
+    assert len(poses) == 0
+    assert poses.keypoints.shape == (0, 19, 2)
+
+
+def test_it_finds_people_who_fill_the_photo_are_small_or_cut_off(shipped: PersonDetector, shared_data: Path) -> None:
+    """Street photos of one person each: whole, as a tenth of a large grey picture, and without the lower half."""
+    from vitruvian.data.mask_folder import read_mask_folder
+
+    records = read_mask_folder(shared_data / "photos" / "ccp" / "dev")[:40]
+    found = {"whole": 0, "small": 0, "cut": 0}
+    for record in records:
+        assert record.image_path is not None
+        image, truth = read_image(record.image_path), record.persons[0].box_xyxy
+        assert truth is not None
+        height, width = image.shape[:2]
+        large = np.full((height * 5, width * 5, 3), 120, np.uint8)
+        large[2 * height : 3 * height, width : 2 * width] = image
+        middle = int((truth[1] + truth[3]) / 2)
+        cases = {
+            "whole": (image, truth),
+            "small": (large, truth + np.array([width, 2 * height] * 2)),
+            "cut": (image[:middle], np.minimum(truth, [np.inf, np.inf, np.inf, middle - 0.5])),
+        }
+        for name, (picture, box) in cases.items():
+            boxes, _ = shipped(picture)
+            found[name] += bool(len(boxes)) and bool(box_tools.iou(box[None], boxes).max() >= 0.5)
+    assert found["whole"] >= 36
+    assert found["small"] >= 28
+    assert found["cut"] >= 24
