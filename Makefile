@@ -11,7 +11,7 @@ demo: $(DEMO_ENV)/.ready  ## find people's joints in a photo (PHOTO=path, defaul
 	$(DEMO_ENV)/bin/python tools/demo.py $(if $(PHOTO),"$(PHOTO)")
 
 test: $(FULL_ENV)/.ready lint  ## the full environment, then every test
-	$(FULL_ENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(FULL_ENV)/bin/python -m pytest -n auto --dist worksteal
 
 lint: $(FULL_ENV)/.ready  ## style and types: ruff and pyright, as before each commit
 	$(FULL_ENV)/bin/pre-commit run --all-files

@@ -51,7 +51,8 @@ def _case(name: str, rng: np.random.Generator, batch: int = 3, joints: int = 5):
 
 
 def test_the_table_names_its_functions() -> None:
-    assert set(LOSSES) == {*_CODECS, "pixels"}  # that one is of pictures: tests/test_pixel_losses.py
+    # Of pictures and of boxes: tests/test_pixel_losses.py, tests/test_detection.py.
+    assert set(LOSSES) == {*_CODECS, "pixels", "boxes_aligned"}
     assert all(loss.__name__ == name for name, loss in LOSSES.items())
 
 

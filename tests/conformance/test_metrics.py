@@ -17,13 +17,14 @@ from vitruvian.skeletons import COCO17, VITRUVIAN19
 from vitruvian.types import Person, Poses, Record
 
 BRICKS = {
+    "boxes",
     "people",
     "pck_variants",
     "pose3d",
     "result",
     "scales",
     "taxonomy",
-}  # serve the metrics, measure in 3D, explain
+}  # serve the metrics, measure boxes or in 3D, explain
 ERRORS = {"ece", "epe"}  # smaller is better
 MASKS = {name for name in METRICS if name.startswith("mask")}
 metrics = pytest.mark.parametrize("name", sorted(METRICS))

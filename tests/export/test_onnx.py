@@ -169,7 +169,7 @@ def test_names_that_the_graph_has_already(network_and_card, tmp_path, rng):
     joints = len(card.skeleton)
     export_onnx(_WithNames(joints, "a", "b"), card, tmp_path / "m.onnx", some, half_weights=False)
     made = [name for node in onnx.load(tmp_path / "m.onnx").graph.node for name in node.output]
-    taken = ["mean", "scale", *(name for name in made if name != "heatmaps")]
+    taken = ["crops_mean", "crops_scale", *(name for name in made if name != "heatmaps")]
     assert len(taken) >= 8
     assert not any("." in name for name in taken)
     network = _WithNames(joints, *taken)
