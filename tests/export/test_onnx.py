@@ -155,7 +155,7 @@ class _WithNames(nn.Module):
         super().__init__()
         self.project = nn.Conv2d(3, joints, 1)
         for i, name in enumerate(names):
-            self.register_parameter(name, nn.Parameter(torch.tensor([1.5 + i])))
+            self.register_parameter(name, nn.Parameter(torch.tensor([1 + i / 64])))
 
     def forward(self, images):
         for parameter in self._parameters.values():
@@ -176,7 +176,7 @@ def test_names_that_the_graph_has_already(network_and_card, tmp_path, rng):
     report = export_onnx(network, card, tmp_path / "m.onnx", some, half_weights=False)
     assert report.max_output_difference < 1e-4
     state = read_state(tmp_path / "m.onnx")
-    assert [state[name].item() for name in taken] == [1.5 + i for i in range(len(taken))]
+    assert [state[name].item() for name in taken] == [1 + i / 64 for i in range(len(taken))]
     with pytest.raises(ExportError, match="crops"):
         export_onnx(_WithNames(joints, "crops"), card, tmp_path / "n.onnx", some)
 
