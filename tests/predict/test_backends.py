@@ -90,3 +90,22 @@ def test_refusals(tiny_checkpoint, tiny_model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"vitruvian\[openvino\]"):
         load_backend(tiny_model, "openvino")
+
+
+def test_crops_on_threads_of_their_own_give_what_they_give_together(tiny_model, rng):
+    from vitruvian.predict.backends import OrtBackend
+
+    crops = rng.integers(0, 256, (7, 64, 64, 3), dtype=np.uint8)
+    together, apart, alone = (
+        OrtBackend(tiny_model, 3, together=True),
+        OrtBackend(tiny_model, 3),
+        OrtBackend(tiny_model, 1),
+    )
+    wanted = together.run(crops).arrays
+    for backend in (apart, apart, alone):  # twice: the second time the threads are there
+        found = backend.run(crops).arrays
+        assert list(found) == list(wanted)
+        for name, array in found.items():
+            np.testing.assert_allclose(array, wanted[name], atol=1e-5 * np.abs(wanted[name]).max())
+    for backend in (together, apart, alone):
+        backend.close()

@@ -202,7 +202,7 @@ def store_half(model: Any) -> None:
 
 def _compare(deployed: _Deployed, card: Card, file: Path, crops: np.ndarray, path: Path) -> ExportReport:
     """Largest differences between torch and the file, over every crop: the first alone, the others in batches of 8."""
-    backend = OrtBackend(file, threads=2)
+    backend = OrtBackend(file, threads=2, together=True)
     worst, worst_px, worst_score = 0.0, 0.0, 0.0
     starts = [0, *range(1, len(crops), 8)]
     for start, end in zip(starts, [*starts[1:], len(crops)], strict=True):
