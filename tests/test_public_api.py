@@ -26,7 +26,7 @@ SIGNATURES = {
     f"select: 'Selection | None' = {SELECTION}) -> 'dict[str, MetricResult]'",
     "get_skeleton": "(name: 'str') -> 'Skeleton'",
     "load": "(name: 'str | os.PathLike' = 'default', backend: 'str | None' = None, threads: 'int | None' = None, "
-    "detector: 'Detector | str | os.PathLike | None' = 'default') -> 'Predictor'",
+    "detector: 'Detector | str | os.PathLike | None' = None) -> 'Predictor'",
     "read": "(name: 'str', path: 'str | os.PathLike', images: 'str | os.PathLike | None' = None, **options: 'Any') "
     "-> 'ReadResult'",
     "train": "(recipe: 'Recipe | str | os.PathLike', resume: 'bool' = False) -> 'Path'",

@@ -33,7 +33,8 @@ def _detections(path, *rows):
 
 
 def test_the_detector_looks_for_people(call, photos, tiny_model, tmp_path):
-    done = call("predict", photos, "--model", tiny_model, "--threads", 1, "--out", tmp_path / "out")
+    arguments = ("--model", tiny_model, "--threads", 1, "--out", tmp_path / "out", "--detector", "default")
+    done = call("predict", photos, *arguments)
     assert done.exit_code == 0
     assert "found by the detector that comes along, score 0." in done.output
     assert "0 people in 3 images" in done.output  # they are noise

@@ -45,7 +45,7 @@ def load(
     name: str | os.PathLike = "default",
     backend: str | None = None,
     threads: int | None = None,
-    detector: Detector | str | os.PathLike | None = "default",
+    detector: Detector | str | os.PathLike | None = None,
 ) -> Predictor:
     """Load a model.
 
@@ -55,8 +55,9 @@ def load(
     backend : ``"onnxruntime"``, ``"openvino"`` or ``"torch"``; by default ONNX Runtime for ``.onnx`` and torch for
         ``.safetensors``.
     threads : CPU threads of the network; None leaves the choice to the backend.
-    detector : who finds people in images that come without boxes: a `Detector`, or what `load_detector` takes, loaded
-        when it is first needed. None: such an image is taken for one person.
+    detector : who finds people in images that come without boxes: a `Detector`, or what `load_detector` takes
+        (``"default"`` is the one that comes along), loaded when it is first needed. None: such an image is taken for
+        one person.
 
     Raises
     ------
