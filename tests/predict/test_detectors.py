@@ -35,7 +35,7 @@ def onnx(monkeypatch):
 
     def make(answer, *, shape=(1, "h", "w", 3), kind="tensor(uint8)", **options):
         session = Session(answer, list(shape), kind)
-        monkeypatch.setattr(detectors, "_open", lambda path, threads: session)
+        monkeypatch.setattr(detectors, "open_session", lambda path, threads, what: session)
         return OnnxDetector("any.onnx", **options), session
 
     return make

@@ -20,6 +20,7 @@ from ..skeletons import Skeleton
 from ..transforms import Geometry, Photometry, warp
 from ..types import Person, Record, Sample
 from .images import read_image
+from .photo_store import PhotoStore
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,8 @@ class PoseDataset:
         self.sizes = sizes or SizeSchedule(preprocess.size_wh)
         self.epoch = 0
         """The epoch that a plain index means; a loader that shuffles gives (index, epoch) pairs instead."""
-        self._decode = decode
-        self._images: dict[int, np.ndarray] = {}
+        self._photos = PhotoStore(self.records, decode, cache_bytes)
         self._masks: dict[int, np.ndarray] = {}
-        self._room = cache_bytes
         self.people: list[tuple[int, Person]] = []
         for i, record in enumerate(self.records):
             for person in record.persons:
@@ -119,21 +118,11 @@ class PoseDataset:
 
     def preload(self, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> None:
         """Decode photos now, as many as may be kept (before workers are forked, so that they share the memory)."""
-        for i in progress(sorted({i for i, _ in self.people})):
-            self.image(i)
-            if i not in self._images:
-                return
+        self._photos.preload((i for i, _ in self.people), progress)
 
     def image(self, record_index: int) -> np.ndarray:
         """The decoded photo of a record, kept for the next time while there is room."""
-        kept = self._images.get(record_index)
-        if kept is not None:
-            return kept
-        image = self._decode(self.records[record_index])
-        if image.nbytes <= self._room:
-            self._room -= image.nbytes
-            self._images[record_index] = image
-        return image
+        return self._photos[record_index]
 
     def box(self, index: int) -> np.ndarray:
         """(4,) xyxy: the annotated box, or the labelled joints' extent grown by 15 % where the file has none."""
@@ -167,8 +156,7 @@ class PoseDataset:
         bits = self._masks.get(index)
         if bits is None:
             bits = np.packbits(rle.to_mask(self.people[index][1].segmentation, size_wh))
-            if bits.nbytes <= self._room:
-                self._room -= bits.nbytes
+            if self._photos.take_room(bits.nbytes):
                 self._masks[index] = bits
         return np.unpackbits(bits, count=size_wh[0] * size_wh[1]).reshape(size_wh[::-1]) * np.uint8(255)
 

@@ -31,10 +31,16 @@ class PhotoStore:
         if kept is not None:
             return kept
         image = self._decode(self._records[index])
-        if image.nbytes <= self._room:
-            self._room -= image.nbytes
+        if self.take_room(image.nbytes):
             self._kept[index] = image
         return image
+
+    def take_room(self, nbytes: int) -> bool:
+        """Whether there is room for so many bytes of something else that belongs to the photos; they then count."""
+        if nbytes > self._room:
+            return False
+        self._room -= nbytes
+        return True
 
     def preload(self, indices: Iterable[int], progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> None:
         """Decode now what may be kept, before workers are forked, so that they share the memory."""

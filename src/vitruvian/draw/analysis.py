@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from . import palette
+from .web import data_uri
 
 _KINDS = ("good", "jitter", "inversion", "swap", "miss")
 _COLORS = {"good": "#4c9f70", "jitter": "#8fa3bf", "inversion": "#e0a030", "swap": "#b06fc4", "miss": "#d05a4a"}
@@ -99,9 +98,7 @@ def _percent(value: float | None) -> str:
 
 
 def _uri(picture: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    return data_uri(Image.fromarray(picture), quality=85)
 
 
 _PAGE = """<!doctype html>

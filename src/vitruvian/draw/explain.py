@@ -7,9 +7,7 @@ crop, which is the pixel-centre rule of the codecs.
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from PIL import Image
 from ..errors import ShapeError
 from . import palette, strokes
 from .heatmaps import captions, dim, opacity, ramp, tinted
+from .web import data_uri
 
 _PAPER = (26, 28, 34)
 _INK = (222, 224, 230)
@@ -249,9 +248,7 @@ def _layer(heatmap: np.ndarray, most: float = 1.0) -> Image.Image:
 
 
 def _uri(picture: Image.Image, kind: str = "PNG") -> str:
-    file = io.BytesIO()
-    picture.save(file, kind, **({"quality": 88} if kind == "JPEG" else {"optimize": True}))
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    return data_uri(picture, kind, **({"quality": 88} if kind == "JPEG" else {"optimize": True}))
 
 
 _PAGE = """<!doctype html>

@@ -5,9 +5,7 @@ The script draws on canvases by itself; nothing is loaded from anywhere.
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 from collections.abc import Sequence
 
@@ -15,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .figure3d import Figure3D, bounds
+from .web import data_uri
 
 
 def page3d(
@@ -71,11 +70,9 @@ def _frames(points: np.ndarray) -> list:
 
 
 def _uri(picture: np.ndarray) -> str:
-    file = io.BytesIO()
     image = Image.fromarray(picture)
     image.thumbnail((900, 900))
-    image.save(file, "JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    return data_uri(image, quality=88)
 
 
 _PAGE = """<!doctype html>

@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import ShapeError, VitruvianError, WeightsError
 from ..geometry import boxes as box_tools
 from ..preprocess import Preprocess
+from .backends.ort import open_session
 from .select import box_nms
 
 _MOST = 1000
@@ -244,7 +245,7 @@ class OnnxDetector:
             raise VitruvianError(f"unknown layout '{layout}'; known: {', '.join(LAYOUTS)}, or a function of your own")
         self._read: Layout = LAYOUTS[layout] if isinstance(layout, str) else layout
         self._person, self.min_score, self._max_iou, self._shift = person, min_score, max_iou, first_centre
-        self._session = _open(Path(path), threads)
+        self._session = open_session(Path(path), threads, "detector")
         taken = self._session.get_inputs()[0]
         self._input, shape = taken.name, list(taken.shape)
         self._batched, self._uint8 = len(shape) == 4, taken.type == "tensor(uint8)"
@@ -277,18 +278,3 @@ class OnnxDetector:
             made = self.preprocess.normalise(crop[None])
             made = made if self._channels_first else made.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(made if self._batched else made[0])
-
-
-def _open(path: Path, threads: int | None) -> Any:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such detector")
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises its own, undocumented types
-        raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error

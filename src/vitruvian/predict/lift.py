@@ -14,7 +14,7 @@ from types import TracebackType
 
 import numpy as np
 
-from ..errors import ShapeError, VitruvianError, WeightsError
+from ..errors import ShapeError, VitruvianError
 from ..geometry.cameras import Camera
 from ..skeletons import Skeleton
 from ..transforms.lifting import (
@@ -30,6 +30,7 @@ from ..types3d import Poses3D
 from ..weights.card import METADATA_KEY
 from ..weights.lifter_card import LifterCard
 from ..weights.lifter_zoo import find_lifter
+from .backends.ort import open_session
 
 STANDARD_HEIGHT_MM = 1700.0
 """The height that goes with the standard size of a lifter's people."""
@@ -66,16 +67,7 @@ class Lifter:
         import onnxruntime as ort
 
         path = Path(path)
-        if not path.is_file():
-            raise WeightsError(f"{path}: no such weight file")
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        try:
-            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises its own, undocumented types
-            raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
+        session = open_session(path, threads)
         self.card = LifterCard.from_json(session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), path)
         self._session: ort.InferenceSession | None = session
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..codecs import BoxesCodec
+from ..codecs import BoxesCodec, Codec
 from ..data.people_scenes import PeopleScenes
 from ..detection import PeopleTargets
 from ..metrics.boxes import box_stats
@@ -28,14 +28,8 @@ class LitDetector(LitPose):
         super().__init__(**parts)
         self._boxes: list[tuple[int, np.ndarray]] = []
 
-    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
-        loss = self.supervised_loss(self(batch["image"]), self.people_targets(batch))  # type: ignore[arg-type]
-        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False)
-        return loss
-
-    def people_targets(self, batch: dict[str, Tensor]) -> PeopleTargets:
-        """The boxes of a batch, with the points of the codec at its size."""
-        codec = self._codec_for(batch["image"])
+    def _targets(self, codec: Codec, batch: dict[str, Tensor]) -> PeopleTargets:  # type: ignore[override]
+        """The boxes of a batch, with the codec's points."""
         assert isinstance(codec, BoxesCodec)
         device = batch["image"].device
         points_px, strides_px = (torch.tensor(array, device=device) for array in codec.points_px())

@@ -7,6 +7,7 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def build_scenes(recipe: Recipe, sources: Sequence[DataSource], training: bool) 
         records += found
         repeats += [source.repeat] * len(found)
         holds += [source.holds] * len(found)
-    preprocess = Preprocess(size_wh=recipe.input.size_wh, padding=recipe.input.padding, fill=FILL)
+    preprocess = replace(_preprocess_of(recipe), fill=FILL)
     mix, photometry = (SceneMix(**recipe.scenes), augmentation(recipe)[1]) if training else (None, None)
     room = int(recipe.cache_gb * 2**30)
     scenes = PeopleScenes(records, holds, preprocess, repeats, mix, photometry, recipe.seed, cache_bytes=room)

@@ -30,14 +30,12 @@ class OrtBackend:
         import onnxruntime as ort
 
         path = Path(path)
-        if not path.is_file():
-            raise WeightsError(f"{path}: no such weight file")
-        if path.suffix == ".safetensors":
+        if path.suffix == ".safetensors" and path.is_file():
             raise WeightsError(f"{path}: ONNX Runtime reads .onnx files; export it first, or use the torch backend")
         self._path, self._threads = path, threads
         self._workers = 1 if together else threads or os.cpu_count() or 1
         self._lock = Lock()
-        self._session = _open(path, threads)
+        self._session = open_session(path, threads)
         self._alone: Any = None  # a session that keeps to the thread it is called from, made when it is needed
         self._pool: ThreadPoolExecutor | None = None
         self.card = Card.from_json(self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), path)
@@ -57,7 +55,7 @@ class OrtBackend:
     def _ready_pool(self) -> ThreadPoolExecutor:
         with self._lock:  # calls may come from several threads
             if self._pool is None:
-                self._alone = _open(self._path, 1)
+                self._alone = open_session(self._path, 1)
                 self._pool = ThreadPoolExecutor(self._workers, "vitruvian-ort")
             return self._pool
 
@@ -72,9 +70,15 @@ class OrtBackend:
         del self._session
 
 
-def _open(path: Path, threads: int | None) -> Any:
+def open_session(path: Path, threads: int | None, what: str = "weight file") -> Any:
+    """An ONNX file on the CPU; ``threads`` None leaves the choice to ONNX Runtime.
+
+    Raises `WeightsError` for a file that is missing (``what`` says of which kind) or cannot be read.
+    """
     import onnxruntime as ort
 
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such {what}")
     options = ort.SessionOptions()
     options.log_severity_level = 3
     if threads is not None:
