@@ -87,6 +87,18 @@ def test_unknown_regions_are_no_background_but_people_in_them_are_people() -> No
     assert ((learned.quality[0] > 0).sum().item(), learned.quality[0].max().item()) == (10, pytest.approx(1))
 
 
+def test_unknown_regions_are_background_where_the_network_sees_nobody() -> None:
+    everywhere = np.array([[[-0.5, -0.5, 95.5, 63.5]]])
+    logits = torch.full((1, len(_POINTS)), 1.0)
+    logits[0, :7] = -2.0  # a score of 0.12
+    arrays = {"people": logits, "edges": torch.ones(1, len(_POINTS), 4)}
+    targets = _targets(np.zeros((1, 1, 4)), everywhere)
+    assert boxes_aligned(arrays, targets).item() == 0
+    assert boxes_aligned(arrays, targets, unknown_below=0.1).item() == 0
+    loss = boxes_aligned(arrays, targets, unknown_below=0.2).item()
+    assert loss == pytest.approx(7 * np.log1p(np.exp(-2.0)), rel=1e-5)
+
+
 def test_people_smaller_than_a_cell_are_learned_by_their_neighbours() -> None:
     tiny = np.array([[[6.0, 6.0, 9.0, 9.0]]])  # between the points at 3.5 and 11.5
     assert not inside(_POINTS, torch.tensor(tiny, dtype=torch.float32))[..., _STRIDES == 8].any()

@@ -5,7 +5,8 @@ finding it already, which is the score times a power of the overlap; the score t
 that the best box also wins the suppression. Overlap by GIoU (Rezatofighi et al., CVPR 2019).
 
 Our own part is what is *not* learned: a photo may have people nobody has drawn a box around. Points in such regions
-(`PeopleTargets.unknown_xyxy`) are no background, unless they lie in a person's box and lost it to better points.
+(`PeopleTargets.unknown_xyxy`) are no background, unless they lie in a person's box and lost it to better points, or the
+network itself sees nobody there ("background recalibration": Zhang et al., 2020, arXiv:2002.05274, section 3.2).
 """
 
 from __future__ import annotations
@@ -127,7 +128,9 @@ def assign(
     return Assignment(quality.amax(1) * taken, wanted, taken | may.any(1) | ~unknown)
 
 
-def boxes_aligned(arrays: dict[str, Tensor], targets: PeopleTargets, box_weight: float = 2.0) -> Tensor:
+def boxes_aligned(
+    arrays: dict[str, Tensor], targets: PeopleTargets, box_weight: float = 2.0, unknown_below: float = 0.0
+) -> Tensor:
     """Cross-entropy of the scores with their quality, and 1 - GIoU of boxes weighed by it, per unit of quality.
 
     Parameters
@@ -135,13 +138,16 @@ def boxes_aligned(arrays: dict[str, Tensor], targets: PeopleTargets, box_weight:
     arrays : ``people`` (B, A) logits and ``edges`` (B, A, 4) pixels, as of a `BoxesCodec`.
     targets : see there.
     box_weight : of the boxes' part.
+    unknown_below : points in unknown regions whose score is below are background all the same.
     """
     logits, edges = arrays["people"].float(), arrays["edges"].float()
     points_px = targets.points_px
     boxes = torch.cat([points_px - edges[..., :2], points_px + edges[..., 2:]], dim=-1)
-    learned = assign(logits.detach().sigmoid(), boxes.detach(), targets)
+    scores = logits.detach().sigmoid()
+    learned = assign(scores, boxes.detach(), targets)
     total = learned.quality.sum().clamp(min=1.0)
     cross = F.binary_cross_entropy_with_logits(logits, learned.quality, reduction="none")
     hit = learned.quality > 0
     apart = (1 - giou(boxes[hit], learned.boxes_xyxy[hit])) * learned.quality[hit]
-    return ((cross * learned.counts).sum() + box_weight * apart.sum()) / total
+    counts = learned.counts | (scores < unknown_below)
+    return ((cross * counts).sum() + box_weight * apart.sum()) / total

@@ -20,7 +20,7 @@ from vitruvian.types import Person, Record
 
 _SIZE_WH = (96, 80)
 _PREPROCESS = Preprocess(size_wh=_SIZE_WH, padding=1.0, fill=0)
-_QUIET = SceneMix(blank_prob=0, mosaic_prob=0, paste_prob=0, empty_paste_prob=0)
+_QUIET = SceneMix(blank_prob=0, mosaic_prob=0, paste_prob=0, empty_paste_prob=0, thing_prob=0)
 
 
 def _person(box: tuple[int, int, int, int], size_wh: tuple[int, int], **fields: Any) -> Person:
@@ -95,11 +95,35 @@ def test_pasted_people_are_boxed_by_what_is_seen_of_them(rng: np.random.Generato
     assert len(scenes.cutouts()) == 0  # 480 pixels are too few
     source = _photo((20, 2, 45, 48))
     scenes = _scenes([source, empty], ["everybody", "nobody"], mix=mix, seed=int(rng.integers(1 << 31)))
-    assert [mask.shape for _, mask in scenes.cutouts()] == [(46, 25)]
+    assert [cutout.size_wh for cutout in scenes.cutouts()] == [(25, 46)]
     for epoch in range(30):
         scene = scenes.scene(1, epoch)
         assert len(scene.boxes_xyxy) == 1
         np.testing.assert_allclose(scene.boxes_xyxy[0], _bright(scene.image), atol=1.01)
+
+
+def test_pasted_things_hide_people_and_are_nobody(rng: np.random.Generator) -> None:
+    """All that is pasted is black like the photo without people, so people only become fewer."""
+    mix = replace(_QUIET, paste_prob=1.0, paste_most=3, thing_prob=1.0, soft_edge_prob=0, person_smallest=0.5)
+    photos = [_photo((20, 2, 45, 48)), _photo()]
+    scenes = _scenes(photos, ["everybody", "nobody"], mix=mix, seed=int(rng.integers(1 << 31)))
+    hidden = 0
+    for epoch in range(40):
+        scene, plain = scenes.scene(0, epoch), replace(mix, paste_prob=0.0)
+        before = _scenes(photos, ["everybody", "nobody"], mix=plain, seed=scenes.seed).scene(0, epoch)
+        assert len(scene.boxes_xyxy) <= len(before.boxes_xyxy)
+        assert (scene.image <= before.image).all()
+        hidden += int((scene.image < before.image).any())
+    assert hidden > 5
+
+
+def test_people_of_small_sources_are_pasted_more_often(rng: np.random.Generator) -> None:
+    photos = [_photo((20, 2, 45, 48)), _photo((5, 5, 50, 40))]
+    scenes = _scenes(photos, mix=_QUIET, repeats=[1, 9])
+    scenes.cutouts()
+    drawn = [scenes._any_cutout(rng).size_wh for _ in range(2000)]
+    assert set(drawn) == {(25, 46), (45, 35)}
+    assert abs(drawn.count((45, 35)) / 2000 - 0.75) < 0.06  # six standard deviations
 
 
 def test_who_is_hidden_need_not_be_found() -> None:
@@ -129,10 +153,10 @@ def test_crowds_are_unknown() -> None:
 def test_boxes_of_people_without_outline_are_made_of_joints() -> None:
     keypoints = np.column_stack([np.linspace(0, 10, 14), np.linspace(0, 100, 14)])
     loose = np.array([-15.0, -15, 25, 115])
-    np.testing.assert_allclose(person_box(Person(keypoints, np.ones(14), loose)), [-6, -6, 16, 106])
+    np.testing.assert_allclose(person_box(Person(keypoints, np.ones(14), loose), _SIZE_WH), [-6, -6, 16, 106])
     few = Person(keypoints, np.r_[np.ones(4), np.zeros(10)], loose)
-    np.testing.assert_allclose(person_box(few), loose)
-    assert person_box(Person(keypoints, np.zeros(14))) is None
+    np.testing.assert_allclose(person_box(few, _SIZE_WH), loose)
+    assert person_box(Person(keypoints, np.zeros(14)), _SIZE_WH) is None
 
 
 def test_blank_scenes_have_nobody_and_no_unknown_region(rng: np.random.Generator) -> None:

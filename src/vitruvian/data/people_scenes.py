@@ -1,8 +1,8 @@
 """`PeopleScenes`: pictures for training a person detector, made of few photos.
 
 A scene is a photo, or a mosaic of several (Bochkovskiy et al., 2020, "YOLOv4", section 3.4), with people pasted into
-it that were cut out of other photos along their masks (Dwibedi et al., ICCV 2017, "Cut, Paste and Learn"), in any size
-and in front of each other. What their boxes are is counted from the pixels that are still seen.
+it that were cut out of other photos along their masks (see `cutouts`), in any size and in front of each other. What
+their boxes are is counted from the pixels that are still seen. Things are pasted as well, with people's outlines.
 
 Photos differ in whom they annotate: everybody, one person of perhaps several, or nobody since there is nobody. Where
 somebody without a box may stand, the scene says so (``unknown``) instead of calling it background.
@@ -11,7 +11,7 @@ somebody without a box may stand, the scene says so (``unknown``) instead of cal
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from ..skeletons import PERSON
 from ..transforms import Photometry, warp
 from ..transforms.geometric import check_amounts
 from ..types import Person, Record
+from . import cutouts
+from .cutouts import Cutout, scaled
 from .dataset import photo
 from .photo_store import PhotoStore
 
@@ -35,7 +37,6 @@ HOLDS = ("everybody", "one", "nobody")
 
 _JOINTS_MARGIN = 0.06  # a person's outline reaches beyond the outer joints by this share of their extent
 _JOINTS_OF_WHOLE = 10  # labelled joints that tell the whole person's extent
-_FEWEST_CUTOUT_PX = 600  # pixels of a mask that is worth pasting
 _HARDLY_SEEN = 0.25  # share of a box or a mask below which what is left need not be found
 
 
@@ -51,6 +52,9 @@ class SceneMix:
     mosaic_most : photos along a side of the grid, at most.
     paste_prob, paste_most : people pasted into the scene, and how many at most.
     empty_paste_prob : the same for photos with nobody; the others stay empty.
+    thing_prob : of what is pasted is no person, but a part of a photo with nobody.
+    soft_edge_prob, soft_edge_px : pasted with a blurred edge, and by how many pixels at most.
+    recolour_prob : pasted in another light than the photo's.
     person_smallest, person_largest : longer side of pasted people, log-uniform.
     zoom : a photo's longer side is the scene's times 1 / (1 + zoom) ... 1 + zoom.
     flip_prob : a photo, or a pasted person, mirrored.
@@ -62,8 +66,12 @@ class SceneMix:
     paste_prob: float = 0.3
     paste_most: int = 5
     empty_paste_prob: float = 0.7
+    thing_prob: float = 0.3
+    soft_edge_prob: float = 0.6
+    soft_edge_px: float = 2.0
+    recolour_prob: float = 0.5
     person_smallest: float = 0.07
-    person_largest: float = 1.2
+    person_largest: float = 2.5
     zoom: float = 0.8
     flip_prob: float = 0.5
 
@@ -134,9 +142,12 @@ class PeopleScenes:
         self.mix, self.photometry, self.seed, self.epoch = mix, photometry, seed, 0
         self.skeleton = PERSON
         shares = np.ones(len(self.records)) if repeats is None else np.asarray(repeats, np.float64)
-        self._up_to = np.cumsum(shares) / shares.sum()
+        self._shares, self._up_to = shares, np.cumsum(shares) / shares.sum()
         self._photos = PhotoStore(self.records, decode, cache_bytes)
-        self._cutouts: list[tuple[np.ndarray, np.ndarray]] | None = None
+        self._empty = [index for index, who in enumerate(self.holds) if who == "nobody"]
+        self._boxes: dict[int, list[np.ndarray | None]] = {}
+        self._cutouts: list[Cutout] | None = None
+        self._cutouts_up_to = np.zeros(0)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -147,27 +158,31 @@ class PeopleScenes:
         if self.mix is not None:
             self.cutouts()
 
-    def cutouts(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """(h, w, 3) uint8 pixels and (h, w) uint8 masks of 0 or 255 of everybody who has a mask of some size."""
+    def cutouts(self) -> list[Cutout]:
+        """Everybody who has a mask of some size."""
         if self._cutouts is None:
-            self._cutouts = [
-                cutout
+            found = [
+                (cutout, np.sqrt(self._shares[i]))
                 for i, record in enumerate(self.records)
                 for person in record.persons
-                if (cutout := self._cut_out(i, person)) is not None
+                if person.segmentation and not person.is_crowd
+                if (cutout := cutouts.cut_out(self._photos[i], person.segmentation)) is not None
             ]
+            # The square root: people of a small source come more often, but not so often that they are all one sees.
+            self._cutouts_up_to = np.cumsum([weight for _, weight in found])
+            self._cutouts = [cutout for cutout, _ in found]
         return self._cutouts
 
-    def _cut_out(self, index: int, person: Person) -> tuple[np.ndarray, np.ndarray] | None:
-        if person.is_crowd or not person.segmentation:
-            return None
-        image = self._photos[index]
-        mask = rle.to_mask(person.segmentation, (image.shape[1], image.shape[0]))
-        if mask.sum() < _FEWEST_CUTOUT_PX:
-            return None
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        return np.ascontiguousarray(image[part]), mask[part].astype(np.uint8) * 255
+    def _any_cutout(self, rng: np.random.Generator) -> Cutout:
+        people = self.cutouts()
+        return people[int(np.searchsorted(self._cutouts_up_to, rng.random() * self._cutouts_up_to[-1], side="right"))]
+
+    def _people_boxes(self, index: int) -> list[np.ndarray | None]:
+        """(4,) for each of a photo's people, see `person_box`."""
+        if index not in self._boxes:
+            size_wh = (self._photos[index].shape[1], self._photos[index].shape[0])
+            self._boxes[index] = [person_box(person, size_wh) for person in self.records[index].persons]
+        return self._boxes[index]
 
     def scene(self, index: int, epoch: int = 0) -> Scene:
         """The scene ``index`` as epoch ``epoch`` sees it."""
@@ -228,7 +243,7 @@ class PeopleScenes:
         scale = (room / size).max() * (1 + self.mix.zoom) ** rng.uniform(-0.6, 1)
         slack = room - size * scale
         start = np.array(tile[:2]) + slack * rng.random(2)
-        return _scaled(size, size * scale, start)
+        return scaled(size, size * scale, start)
 
     def _place(
         self, canvas: _Canvas, index: int, tile: tuple[int, int, int, int], to_canvas: Affine, mirror: bool
@@ -244,8 +259,8 @@ class PeopleScenes:
             to_tile = Affine.flip_horizontal(size_wh[0]) @ to_tile
         canvas.image[y0:y1, x0:x1] = warp(image, to_tile, size_wh, self.preprocess.fill)
         shift = np.array([x0, y0, x0, y0])
-        for person in record.persons:
-            whole = _moved(to_tile, person_box(person))
+        for person, box_xyxy in zip(record.persons, self._people_boxes(index), strict=True):
+            whole = _moved(to_tile, box_xyxy)
             if whole is None:
                 continue
             seen = boxes.clip(whole, size_wh)
@@ -257,33 +272,37 @@ class PeopleScenes:
             canvas.unknown.append(np.array([x0, y0, x1, y1]) - 0.5)
 
     def _paste(self, canvas: _Canvas, rng: np.random.Generator) -> None:
-        """Put one cut-out person on top of everything."""
+        """Put one cut-out person, or a thing, on top of everything."""
         mix = self.mix
         assert mix is not None
-        pixels, mask = self.cutouts()[int(rng.integers(len(self.cutouts())))]
-        height, width = canvas.image.shape[:2]
-        side = max(width, height) * float(np.exp(rng.uniform(np.log(mix.person_smallest), np.log(mix.person_largest))))
-        tall, wide = (length * side / max(mask.shape) for length in mask.shape)
-        left, top = rng.uniform(-0.3 * wide, width - 0.7 * wide), rng.uniform(-0.3 * tall, height - 0.7 * tall)
-        x0, y0 = max(0, int(left) - 1), max(0, int(top) - 1)
-        x1, y1 = min(width, int(left + wide) + 2), min(height, int(top + tall) + 2)
-        if x1 - x0 < 2 or y1 - y0 < 2:
-            return
-        to_part = _scaled(mask.shape[::-1], (wide, tall), (left - x0, top - y0))
+        cutout = self._any_cutout(rng)
+        is_thing = bool(self._empty) and bool(rng.random() < mix.thing_prob)
+        if is_thing:
+            cutout = cutouts.thing(rng, cutout, self._photos[self._empty[int(rng.integers(len(self._empty)))]])
+        if self.photometry is not None and rng.random() < mix.recolour_prob:
+            cutout = replace(cutout, pixels=self.photometry(rng, cutout.pixels))
+        soften_px = float(rng.uniform(0.3, mix.soft_edge_px)) if rng.random() < mix.soft_edge_prob else 0.0
+        pasted = cutouts.paste(canvas.image, cutout, self._anywhere(rng, canvas, cutout), soften_px)
+        if pasted is not None:
+            self._note_pasted(canvas, *pasted, is_thing)
+
+    def _anywhere(self, rng: np.random.Generator, canvas: _Canvas, cutout: Cutout) -> Affine:
+        """A place and size for a cut-out; a third of it, or of the scene, may stay out of sight on each side."""
+        mix = self.mix
+        assert mix is not None
+        room = np.array(canvas.image.shape[1::-1], np.float64)
+        side = room.max() * float(np.exp(rng.uniform(np.log(mix.person_smallest), np.log(mix.person_largest))))
+        size = np.array(cutout.size_wh) * side / max(cutout.size_wh)
+        slack, hidden = room - size, 0.3 * np.minimum(size, room)
+        low, high = np.minimum(slack, 0) - hidden, np.maximum(slack, 0) + hidden
+        start = rng.uniform(low, high)
+        to_image = scaled(cutout.size_wh, size, start)
         if rng.random() < mix.flip_prob:
-            to_part = Affine.linear(-1, 0, 0, 1).about((left - x0 + (wide - 1) / 2, 0)) @ to_part
-        size_wh = (x1 - x0, y1 - y0)
-        alpha = warp(mask, to_part, size_wh)
-        if (alpha >= 128).sum() < 12:
-            return
-        colour = warp(pixels, to_part, size_wh).astype(np.int32)
-        part = np.s_[y0:y1, x0:x1]
-        under = canvas.image[part].astype(np.int32)
-        canvas.image[part] = (under + (colour - under) * alpha[..., None] // 255).astype(np.uint8)
-        self._note_pasted(canvas, alpha >= 128, (x0, y0))
+            to_image = to_image @ Affine.flip_horizontal(cutout.size_wh[0])
+        return to_image
 
     @staticmethod
-    def _note_pasted(canvas: _Canvas, covers: np.ndarray, start_px: tuple[int, int]) -> None:
+    def _note_pasted(canvas: _Canvas, covers: np.ndarray, start_px: tuple[int, int], is_thing: bool = False) -> None:
         """Add a pasted person's box and look again at those it hides."""
         x0, y0 = start_px
         part = np.s_[y0 : y0 + covers.shape[0], x0 : x0 + covers.shape[1]]
@@ -295,8 +314,7 @@ class PeopleScenes:
             a, b, c, d = np.clip(np.rint(box + 0.5).astype(int), 0, [width, height] * 2)
             covered = hidden[b:d, a:c].mean() if c > a and d > b else 1.0
             (seen if covered < 1 - _HARDLY_SEEN else canvas.unknown).append(box)
-        rows, columns = np.flatnonzero(hidden.any(axis=1)), np.flatnonzero(hidden.any(axis=0))
-        canvas.people = [*seen, np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) - 0.5]
+        canvas.people = seen if is_thing else [*seen, _extent(hidden)]
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         """A scene as arrays; ``key`` is an index or (index, epoch). `collate` stacks them."""
@@ -325,14 +343,17 @@ def _padded(lists: Sequence[np.ndarray]) -> np.ndarray:
     return out
 
 
-def person_box(person: Person) -> np.ndarray | None:
-    """(4,) what a detector should find: the mask's or the annotated box, or one around the joints; None without any.
+def person_box(person: Person, size_wh: tuple[int, int]) -> np.ndarray | None:
+    """(4,) what a detector should find in a photo of that size: the mask's extent, one around the joints, or the
+    annotated box; None without any.
 
-    Joints go before a box: sources without outlines, such as LSP Extended, have boxes made of joints with a margin of
-    their own.
+    The box comes last: sources without outlines, such as LSP Extended, have boxes made of joints with a margin of their
+    own.
     """
-    if person.segmentation and person.box_xyxy is not None:
-        return person.box_xyxy
+    if person.segmentation:
+        mask = rle.to_mask(person.segmentation, size_wh)
+        if mask.any():
+            return _extent(mask)
     if person.labelled.sum() >= _JOINTS_OF_WHOLE:
         return boxes.around_points(person.keypoints_px, _JOINTS_MARGIN)
     return person.box_xyxy
@@ -346,9 +367,10 @@ def _moved(change: Affine, box_xyxy: np.ndarray | None) -> np.ndarray | None:
     return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
 
 
-def _scaled(from_wh: Any, to_wh: Any, start_px: Any) -> Affine:
-    """The map that resizes a picture and moves its upper left corner by ``start_px``."""
-    return Affine.translate(*start_px) @ Affine.resize(tuple(from_wh), tuple(to_wh))
+def _extent(mask: np.ndarray) -> np.ndarray:
+    """(4,) the box of what is set in an (H, W) mask."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) - 0.5
 
 
 def _blank(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

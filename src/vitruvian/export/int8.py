@@ -7,6 +7,10 @@ activations, 8-bit signed weights with a scale for every channel, as pairs of Qu
 Weights take seven of their eight bits by default: on x86 processors without VNNI the products of two neighbours are
 added in 16 bits, where full ones overflow, and the same file would be wrong there. The last layer stays in floating
 point, since joints are read between the cells of its maps.
+
+Batch norms go into the convolutions before them, but the file keeps them, and the scales of the convolutions without
+them, so that training can go on from it. One array of small integers serves both: a batch norm multiplies a whole
+channel, which is a matter of the channel's scale alone.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ from ..predict import Predictor
 from ..predict.backends import OrtBackend
 from ..types import Record
 from ..weights.card import Card
-from ..weights.onnx_file import write_card
+from ..weights.onnx_file import INT8, INT8_SCALE, write_card
 from .onnx import export_onnx
 
 ALLOWED_POINTS = 0.5
@@ -122,7 +126,7 @@ def export_int8(
 def quantise(source: Path, out: Path, crops: np.ndarray, seven_bits: bool = True) -> None:
     """Turn a float32 ONNX file of this project's into an int8 one, calibrated on (N, h, w, 3) uint8 crops.
 
-    The card is lost on the way.
+    The card is lost on the way; the parameters are still there, see `weights.onnx_file`.
     """
     purpose = "int8 export"
     tool, onnx = need("onnxruntime.quantization", "train", purpose), need("onnx", "train", purpose)
@@ -143,6 +147,51 @@ def quantise(source: Path, out: Path, crops: np.ndarray, seven_bits: bool = True
             nodes_to_exclude=_last_layers(onnx.load(str(folded)).graph),
             calibrate_method=tool.CalibrationMethod.MinMax,
         )
+    model = onnx.load(str(out))
+    _keep_parameters(onnx.load(str(source)).graph, model.graph)
+    onnx.save(model, str(out))
+
+
+def _keep_parameters(plain: Any, graph: Any) -> None:
+    """Let `weights.onnx_file` find the parameters of the float graph in the int8 one.
+
+    Those that are no int8 weights times a scale a channel, and are not there as they were, come along as they are.
+    """
+    helper = need("onnx.numpy_helper", "train", "int8 export")
+    floats = {t.name: helper.to_array(t) for t in plain.initializer}
+    tensors = {t.name: t for t in graph.initializer}
+    maker = {name: node for node in graph.node for name in node.output}
+    user = {node.name: node for node in graph.node if node.op_type in _COMPUTING}
+    kept = set(tensors)
+    for node in plain.node:
+        name = node.input[1] if node.name in user else None
+        source = maker.get(user[node.name].input[1]) if name in floats else None
+        if source is None or source.op_type != "DequantizeLinear":
+            continue
+        weights, axis = helper.to_array(tensors[source.input[0]]), next(a.i for a in source.attribute if a.name == "axis")
+        scale = _scale_of(floats[name], weights, axis)
+        if scale is not None:
+            source.input[0] = tensors[source.input[0]].name = name + INT8
+            graph.initializer.append(helper.from_array(scale, name + INT8_SCALE))
+            kept.add(name)
+    graph.initializer.extend(t for t in plain.initializer if t.name not in kept and floats[t.name].dtype == np.float32)
+
+
+def _scale_of(floats: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray | None:
+    """What to multiply int8 ``weights`` with, channel by channel, to come within half of it of ``floats``, or None.
+
+    The largest weight of a channel decides its scale and so is not rounded: their quotient is the scale itself.
+    """
+    if floats.shape != weights.shape:
+        return None
+    others = tuple(i for i in range(floats.ndim) if i != axis)
+    flat = np.moveaxis(floats, axis, 0).reshape(floats.shape[axis], -1)
+    largest = np.abs(flat).argmax(axis=1)[:, None]
+    top = np.take_along_axis(np.moveaxis(weights, axis, 0).reshape(flat.shape), largest, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.expand_dims((np.take_along_axis(flat, largest, 1) / top)[:, 0], others).astype(np.float32)
+        near = np.abs(weights * scale - floats) <= 0.501 * np.abs(scale)
+    return scale if near.all() else None
 
 
 def speed_up(one: Predictor, two: Predictor, crops: np.ndarray, rounds: int = _ROUNDS) -> float:

@@ -19,9 +19,9 @@ from ..skeletons import get_skeleton
 from .recipe import DataSource, Recipe
 from .sampling import EpochSampler
 
-FORMATS3D = ("poses3d", "mocap_figures", *READERS)
+FORMATS3D = ("poses3d", "mocap_figures", "synth_people", *READERS)
 """What the sources of a recipe with a part ``grid`` can be: a table of frames (`data.poses3d`), drawn people in
-captured poses (`synth.mocap`), and Human3.6M in the layouts of `data.h36m`."""
+captured poses (`synth.mocap`), a folder of ``vitruvian synth``, and Human3.6M in the layouts of `data.h36m`."""
 
 _OPTIONS = ("subjects", "actions", "every", "split", "part")
 """Options of every source; what else is among them goes to the reader."""
@@ -39,7 +39,7 @@ def read_source(source: DataSource) -> Frames3D:
     """
     options: dict[str, Any] = dict(source.options)
     # Readers choose subjects and actions by themselves, before they open or draw anything.
-    own = () if source.format == "poses3d" else ("subjects", "actions")
+    own = () if source.format in ("poses3d", "synth_people") else ("subjects", "actions")
     chosen = {name: options.pop(name) for name in _OPTIONS if name in options and name not in own}
     if source.images is not None:
         options["images"] = source.images
@@ -50,6 +50,10 @@ def read_source(source: DataSource) -> Frames3D:
             from ..synth.mocap import mocap_figures
 
             poses = mocap_figures(source.path, **options)
+        elif source.format == "synth_people":
+            from ..synth.humans.frames import read_synth_people
+
+            poses = read_synth_people(source.path, **options)
         elif source.format in READERS:
             poses = READERS[source.format](source.path, **options)
         else:

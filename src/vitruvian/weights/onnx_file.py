@@ -1,4 +1,9 @@
-"""Reading what an ONNX model file carries besides its graph: metadata and named initializers."""
+"""Reading what an ONNX model file carries besides its graph: metadata and named initializers.
+
+A parameter NAME of the network is the initializer of that name, or in int8 files two: ``NAME.int8``, which the graph
+computes with, times ``NAME.int8_scale``, which it does not know. (The graph has scales of its own: those of weights that
+a batch norm has been folded into, of which no training could go on.)
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,9 @@ from ..errors import WeightsError
 from ..extras import need
 from ..formats.writing import atomic_path
 from .card import METADATA_KEY, Card
+
+INT8, INT8_SCALE = ".int8", ".int8_scale"
+"""What follows a parameter's name in int8 files; the scale's shape, e.g. (C, 1, 1, 1), goes with the weights'."""
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -27,7 +35,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def read_initializers(path: str | Path) -> dict[str, np.ndarray]:
-    """Initializer name -> float32 array (weights stored as float16 are widened). Needs the package ``onnx``."""
+    """Initializer name -> array; parameters stored as float16 or int8 become float32. Needs the package ``onnx``."""
     onnx = need("onnx", "train", "taking weights from an ONNX model")
     to_array = need("onnx.numpy_helper", "train", "taking weights from an ONNX model").to_array
     try:
@@ -35,6 +43,8 @@ def read_initializers(path: str | Path) -> dict[str, np.ndarray]:
     except Exception as error:  # protobuf's DecodeError and its kin
         raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
     arrays = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+    for name in [name.removesuffix(INT8) for name in arrays if name.endswith(INT8)]:
+        arrays[name] = arrays.pop(name + INT8) * arrays.pop(name + INT8_SCALE)
     return {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in arrays.items()}
 
 

@@ -293,6 +293,7 @@ ARRAYS = {
     "joints_camera_mm": "(P, L, 3) camera axes: x right, y down, z forwards",
     "joints_world_mm": "(P, L, 3) world axes: y up, the floor at 0",
     "boxes_xyxy": "(P, 4) of what can be seen; NaN where nothing can",
+    "about": "(P,) JSON: the shapes, pose and clothes that each person was made from",
     "focal_px": "(N, 2) of each picture's camera",
     "centre_px": "(N, 2)",
     "rotation": "(N, 3, 3) world to camera",
@@ -313,6 +314,7 @@ def collect(out: str | os.PathLike, count: int) -> None:
     arrays: dict[str, Any] = {
         "image_index": np.repeat(np.arange(count), people),
         "person": np.concatenate([np.arange(1, n + 1) for n in people]),
+        "about": np.array([json.dumps(person) for x in found for person in x.about], np.str_),
         "landmark": np.array(landmarks.NAMES),
     }
     for name in ("joints_px", "visibility", "joints_camera_mm", "joints_world_mm", "boxes_xyxy"):
