@@ -99,33 +99,34 @@ def assign(
     -----
     A person so small that no point lies within its box gets those of the finest grid within one of its strides.
     """
-    people, points_px, strides_px = targets.boxes_xyxy, targets.points_px, targets.strides_px
-    real = _area(people) > 0
-    overlap = pair_iou(people, boxes_xyxy)  # (B, N, A)
-    may = inside(points_px, people)
+    points_px, strides_px = targets.points_px, targets.strides_px
+    batch, row = torch.nonzero(_area(targets.boxes_xyxy) > 0, as_tuple=True)  # which picture each of P people is in
+    people = targets.boxes_xyxy[batch, row]
+    overlap = pair_iou(people[:, None], boxes_xyxy[batch])[:, 0]  # (P, A)
+    may = inside(points_px, people[:, None])[:, 0]
     finest = strides_px == strides_px.min()
-    middle, reach = (people[..., :2] + people[..., 2:]) / 2, strides_px.min()
-    near = inside(points_px[finest], torch.cat([middle - reach, middle + reach], -1))
-    lost = real & ~may.any(-1)
-    may[..., finest] |= near & lost[..., None]
-    may &= real[..., None]
-    fitness = scores[:, None] ** score_power * overlap**overlap_power * may
+    middle, reach = (people[:, :2] + people[:, 2:]) / 2, strides_px.min()
+    near = inside(points_px[finest], torch.cat([middle - reach, middle + reach], -1)[:, None])[:, 0]
+    may[:, finest] |= near & ~may.any(-1, keepdim=True)
+    fitness = scores[batch] ** score_power * overlap**overlap_power * may
     # Where nothing overlaps yet, the points nearest to the middle go first.
-    apart = (points_px - middle[..., None, :]).norm(dim=-1) / (people[..., 2:] - people[..., :2]).amax(-1, True).clamp(
-        min=1
-    )
-    order = torch.where(may, fitness + 1e-12 / (1 + apart), torch.zeros_like(fitness))
+    apart = torch.cdist(middle, points_px) / (people[:, 2:] - people[:, :2]).amax(-1, True).clamp(min=1)
+    order = torch.where(may, fitness + 1e-12 / (1 + apart), 0.0)
     best = order.topk(min(points_each, order.shape[-1]), dim=-1)
     chosen = torch.zeros_like(may).scatter_(-1, best.indices, best.values > 0)
-    # A point that several people want goes to the one it overlaps most.
-    owner = torch.where(chosen, overlap + 1e-6, torch.zeros_like(overlap)).max(dim=1)
-    taken = owner.values > 0
-    mine = chosen & (torch.arange(people.shape[1], device=people.device)[:, None] == owner.indices[:, None])
+    # A point that several people want goes to the one it overlaps most; of equals, to the last.
+    claim = torch.where(chosen, overlap + 1e-6, 0.0)
+    most = torch.zeros_like(scores).scatter_reduce(0, batch[:, None].expand_as(claim), claim, "amax")
+    mine = chosen & (claim == most[batch])
     fitness, overlap = fitness * mine, overlap * mine
-    quality = fitness / fitness.amax(-1, keepdim=True).clamp(min=1e-12) * overlap.amax(-1, keepdim=True)
-    wanted = people.gather(1, owner.indices[..., None].expand(-1, -1, 4))
+    person, point = torch.nonzero(mine, as_tuple=True)
+    where = (batch[person], point)
+    share = fitness / fitness.amax(-1, keepdim=True).clamp(min=1e-12) * overlap.amax(-1, keepdim=True)
+    quality = torch.zeros_like(scores).index_put(where, share[person, point])
+    wanted = torch.zeros_like(boxes_xyxy).index_put(where, people[person])
     unknown = (inside(points_px, targets.unknown_xyxy) & (_area(targets.unknown_xyxy) > 0)[..., None]).any(1)
-    return Assignment(quality.amax(1) * taken, wanted, taken | may.any(1) | ~unknown)
+    within = torch.zeros_like(unknown).index_put((batch,), may, accumulate=True)
+    return Assignment(quality, wanted, (most > 0) | within | ~unknown)
 
 
 def boxes_aligned(
