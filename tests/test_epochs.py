@@ -65,14 +65,14 @@ def test_kept_epochs_are_found_in_order(run, tmp_path):
 
 
 def test_figures_are_those_of_each_epoch_by_itself(run, records):
-    report = evaluate_epochs(run, records, ("pck", "epe"), split="drawn", threads=1)
+    report = evaluate_epochs(run, records, ("pck", "epe", "ece"), split="drawn", threads=1)
     assert [entry["epoch"] for entry in report["epochs"]] == [0, 2, 11]
     for entry in report["epochs"]:
         alone = evaluate(run / "epochs" / f"epoch-{entry['epoch']:04d}.safetensors", records, ("pck", "epe"))
         for name, result in alone.items():
             assert entry["metrics"][name]["value"] == result.value
             assert entry["metrics"][name]["joints"] == {row["joint"]: row["value"] for row in result.table}
-    for name, pick in (("pck", max), ("epe", min)):
+    for name, pick in (("pck", max), ("epe", min), ("ece", min)):
         values = [entry["metrics"][name]["value"] for entry in report["epochs"]]
         assert report["best"][name]["value"] == pick(values)
         assert report["best"][name]["epoch"] == (0, 2, 11)[values.index(pick(values))]
@@ -85,7 +85,7 @@ def test_figures_are_those_of_each_epoch_by_itself(run, records):
         assert float(row["epe"]) == entry["metrics"]["epe"]["value"]
         assert float(row["epe left_knee"]) == entry["metrics"]["epe"]["joints"]["left_knee"]
     pictures = sorted(p.name for p in run.glob("*.png"))
-    assert pictures == ["over-epochs-epe.png", "over-epochs-pck.png"]
+    assert pictures == ["over-epochs-ece.png", "over-epochs-epe.png", "over-epochs-pck.png"]
 
 
 def test_what_is_known_is_not_measured_again(run, records, measured):
@@ -196,16 +196,18 @@ def test_what_the_plots_show(run, records, monkeypatch):
         seen[path.name] = (x, series, more)
 
     monkeypatch.setattr(vitruvian.epochs, "curves", curves)
-    evaluate_epochs(run, records, ("oks_ap", "epe"), split="dev", per_joint=True, threads=1)
+    evaluate_epochs(run, records, ("oks_ap", "epe", "ece"), split="dev", per_joint=True, threads=1)
     x, series, more = seen["over-epochs-epe.png"]
     assert x == [0, 2, 11]
     assert list(series)[:2] == ["EPE px", "nose"]
     assert len(series) == 20
-    assert more["best"] == "min"
+    assert (more["best"], more["y_label"]) == ("min", "pixels")
     assert "dev, boxes: truth, flip test: no" in more["title"]
     _, series, more = seen["over-epochs-oks_ap.png"]
     assert list(series)[:5] == ["OKS AP", "AP50", "AP75", "AR", "AR50"]
-    assert more["best"] == "max"
+    assert (more["best"], more["y_label"]) == ("max", "share")
+    *_, more = seen["over-epochs-ece.png"]
+    assert (more["best"], more["y_label"]) == ("min", "share")
     evaluate_epochs(run, records, ("oks_ap",), threads=1)
     assert list(seen["over-epochs-oks_ap.png"][1]) == ["OKS AP", "AP50", "AP75", "AR", "AR50"]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from .draw.plots import curves
 from .errors import FormatError, VitruvianError
-from .evaluate import LOWER_IS_BETTER, PAIRS_ITSELF, check_metrics, counts, evaluate, write_csv
+from .evaluate import IN_PIXELS, LOWER_IS_BETTER, PAIRS_ITSELF, check_metrics, counts, evaluate, write_csv
 from .extras import need
 from .formats.writing import write_text
 from .metrics import MetricResult
@@ -227,14 +227,13 @@ def _plot(path: Path, report: Mapping[str, Any], metric: str, per_joint: bool) -
     data = f"{report['split']}, " if report["split"] else ""
     flip = {True: "yes", False: "no"}.get(report["flip"], report["flip"])
     title = f"{report['run']}: {name}\n{data}boxes: {report['boxes']}, flip test: {flip}"
-    error = metric in LOWER_IS_BETTER
     curves(
         path,
         [entry["epoch"] for entry in entries],
         series,
         title=title,
-        y_label="pixels" if error else "share",
-        best="min" if error else "max",
+        y_label="pixels" if metric in IN_PIXELS else "share",
+        best="min" if metric in LOWER_IS_BETTER else "max",
     )
 
 

@@ -26,8 +26,11 @@ from .types import Person, Poses, Record
 PAIRS_ITSELF = ("oks_ap",)
 """Metrics that find out by themselves who was predicted where; only they can judge a detector's boxes."""
 
-LOWER_IS_BETTER = ("epe",)
-"""Metrics that are errors, in pixels; all others are shares in [0, 1]."""
+IN_PIXELS = ("epe",)
+"""Metrics in pixels; all others are shares in [0, 1]."""
+
+LOWER_IS_BETTER = (*IN_PIXELS, "ece")
+"""Metrics that are errors."""
 
 MASKS = "mask_"
 """How the names of metrics of masks begin."""
@@ -210,7 +213,7 @@ def write_joint_table(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]
     blocks = []
     for metric in dict.fromkeys(row["metric"] for row in rows):
         own = [row for row in rows if row["metric"] == metric]
-        percent = metric not in LOWER_IS_BETTER
+        percent = metric not in IN_PIXELS
         lines = [f"{own[0]['name']}{', percent' if percent else ''}", ""]
         lines.append("| joint | " + " | ".join(model.replace("|", "/") for model in models) + " |")
         lines.append("|---|" + "---:|" * len(models))

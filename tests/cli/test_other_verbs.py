@@ -39,7 +39,7 @@ def test_models_prints_a_card(call, tiny_model, tiny_checkpoint):
     for path in (tiny_model, tiny_checkpoint):
         done = call("models", path)
         assert done.exit_code == 0
-        assert done.output.startswith("tiny: family 'compact'")
+        assert done.output.startswith("tiny: family 'compact', computes in float32, ")
         for words in (
             "19, skeleton 'vitruvian19': nose,",
             "64 x 64 px",
@@ -50,6 +50,17 @@ def test_models_prints_a_card(call, tiny_model, tiny_checkpoint):
             assert words in done.output
     card = json.loads(call("models", tiny_model, "--json").output)
     assert card == json.loads(read_card(tiny_model).to_json())
+
+
+def test_a_card_says_what_8_bits_lost(call, tiny_model, tmp_path):
+    from vitruvian.weights.onnx_file import write_card
+
+    record = {"loss_points": {"pck": -0.19, "oks_ap": 0.05}, "people": 500}
+    card = read_card(tiny_model)
+    path = write_card(tiny_model, tmp_path / "m.onnx", replace(card, provenance={**card.provenance, "int8": record}))
+    said = call("models", path).output
+    assert said.startswith("tiny: family 'compact', computes in int8, ")
+    assert "int8       loses, in points: pck -0.19, oks_ap +0.05 (500 people)" in said
 
 
 def test_models_lists_the_shipped_ones(call, tiny_model, monkeypatch):

@@ -116,6 +116,7 @@ def test_int8_finds_what_float_finds(finder, people, tmp_path):
     assert report.crops == 12
     assert report.speed_up > 0
     written = read_card(tmp_path / "m.onnx")
+    assert written.precision == "int8"
     assert written.codec == card.codec
     assert written.provenance["int8"] == {"loss_points": {"oks_ap": round(report.loss, 3)}, "people": 12}
     import onnx
@@ -124,7 +125,7 @@ def test_int8_finds_what_float_finds(finder, people, tmp_path):
     kinds = [node.op_type for node in graph.node]
     assert "QuantizeLinear" in kinds
     weights = {t.name: t.data_type for t in graph.initializer}
-    assert onnx.TensorProto.INT8 in weights.values()
+    assert weights["blur.weight.int8"] == onnx.TensorProto.INT8
     (last,) = (node for node in graph.node if "heatmaps" in node.output)
     assert last.op_type == "Conv"
     assert weights[last.input[1]] == onnx.TensorProto.FLOAT  # joints are read between the cells of its maps
@@ -133,11 +134,11 @@ def test_int8_finds_what_float_finds(finder, people, tmp_path):
 def test_int8_that_loses_too_much_becomes_float16(finder, people, tmp_path, monkeypatch):
     network, card = finder
     lossy = {"pck": {"float32": 0.9, "int8": 0.88, "loss": 2.0}}
-    monkeypatch.setattr(int8, "_figures", lambda *_: (lossy, 12))
+    monkeypatch.setattr(int8, "_compared", lambda *_: lossy)
     arguments = (_crops(people, card), people[12:])
     report = export_int8(network, card, tmp_path / "m.onnx", *arguments, metrics=("oks_ap",), threads=1)
     assert (report.kind, report.loss) == ("float16", 2.0)
-    assert "int8" not in read_card(tmp_path / "m.onnx").provenance
+    assert read_card(tmp_path / "m.onnx").precision == "float32"
     expected = OrtBackend(tmp_path / "m.onnx", threads=1).run(arguments[0]).arrays["heatmaps"]
     with torch.no_grad():
         inputs = torch.from_numpy(arguments[0]).permute(0, 3, 1, 2) / 255
@@ -154,6 +155,22 @@ def test_int8_without_a_judge_is_refused(finder, people, tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="judge"):
         export_int8(network, card, tmp_path / "m.onnx", _crops(people, card), people, threads=1)
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_another_judge(finder, people, tmp_path):
+    """Of models that `evaluate` cannot judge; it gets both files and the records."""
+    network, card = finder
+    seen = []
+
+    def judge(backend, records):
+        seen.append((backend.run(_crops(people, card, 1)).arrays["heatmaps"], records))
+        return {"AP50": 0.5 + 0.004 * len(seen), "unknown": None}
+
+    report = export_int8(network, card, tmp_path / "m.onnx", _crops(people, card), people[12:], threads=1, judge=judge)
+    assert report.figures == {"AP50": {"float32": 0.504, "int8": 0.508, "loss": pytest.approx(-0.4)}}
+    assert (report.kind, report.people) == ("int8", 12)
+    assert [records for _, records in seen] == [people[12:]] * 2
+    assert not np.array_equal(seen[0][0], seen[1][0])
 
 
 def test_the_command_says_what_it_costs(tmp_path, rng):

@@ -12,6 +12,7 @@ from vitruvian.preprocess import Preprocess
 from vitruvian.skeletons import SKELETONS
 from vitruvian.weights import Card
 from vitruvian.weights.calibration import Calibration
+from vitruvian.weights.card import INT8_RECORD
 
 
 def card(**changes) -> Card:
@@ -69,6 +70,16 @@ def test_a_calibration_travels_and_is_no_duty():
     data["calibration"]["knots"][1] = [0.5, 2]
     with pytest.raises(WeightsError, match=r"file\.onnx.*knots"):
         Card.from_json(json.dumps(data), "file.onnx")
+
+
+def test_the_record_of_8_bits_says_how_a_file_computes():
+    assert card().precision == "float32"
+    small = card(provenance={"commit": "abc", INT8_RECORD: {"people": 3}})
+    assert small.precision == "int8"
+    again = small.as_float()
+    assert again.precision == "float32"
+    assert again.provenance == {"commit": "abc", "weights_were_int8": {"people": 3}}
+    assert card().as_float() == card()
 
 
 def test_metrics_are_added_not_replaced():

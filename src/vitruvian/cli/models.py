@@ -42,7 +42,7 @@ def command(name: str | None, as_json: bool) -> None:
             f"{len(card.skeleton)} ({card.skeleton.name})",
             f"{width} x {height}",
             card.codec.kind,
-            f"{paths[known].stat().st_size / 1e6:.1f} MB",
+            f"{paths[known].stat().st_size / 1e6:.1f} MB" + (", int8" if card.precision == "int8" else ""),
             # The training's own validation comes first on a card, what nobody chose by comes after it.
             _measured(next((m for m in card.metrics if m.get("split") != "validation"), card.metrics[0]))
             if card.metrics
@@ -73,7 +73,7 @@ def _describe(card: Card, size_bytes: int) -> str:
     width, height = preprocess.size_wh
     codec = {k: v for k, v in _plain(card)["codec"].items() if k not in ("kind", "size_wh")}
     lines = [
-        f"{card.name}: family '{card.model}', {size_bytes / 1e6:.1f} MB",
+        f"{card.name}: family '{card.model}', computes in {card.precision}, {size_bytes / 1e6:.1f} MB",
         "",
         f"joints     {len(card.skeleton)}, skeleton '{card.skeleton.name}': {', '.join(card.skeleton.names)}",
         f"input      {width} x {height} px, {preprocess.colour} uint8, box padded by {preprocess.padding:g}, "
@@ -81,6 +81,10 @@ def _describe(card: Card, size_bytes: int) -> str:
         f"codec      {card.codec.kind}: {', '.join(f'{k} {v}' for k, v in codec.items())}",
         f"options    {', '.join(f'{k} {v}' for k, v in card.options.items()) or 'the defaults of the family'}",
     ]
+    if card.precision == "int8":
+        record = card.provenance["int8"]
+        loss = ", ".join(f"{name} {points:+.2f}" for name, points in record["loss_points"].items())
+        lines.append(f"int8       loses, in points: {loss} ({record['people']} people)")
     lines += _section("measured", [_measured(metric) for metric in card.metrics])
     lines += _section("data", [", ".join(f"{k}: {v}" for k, v in source.items()) for source in card.data])
     lines += _section("made by", [f"{k}: {_short(v)}" for k, v in card.provenance.items()])

@@ -110,7 +110,7 @@ def export_onnx(
         if half_weights:
             store_half(model)
         entry = model.metadata_props.add()
-        entry.key, entry.value = METADATA_KEY, card.to_json()
+        entry.key, entry.value = METADATA_KEY, card.as_float().to_json()
         need("onnx", "train", "ONNX export").save(model, temporary)
         report = _compare(deployed, card, Path(temporary), crops, path)
         if report.max_output_difference > tolerance:
@@ -172,7 +172,11 @@ def _name_as_the_network(graph: Any) -> None:
     del graph.value_info[:]
     graph.value_info.extend(described)
     made = {name for node in graph.node for name in node.output} | {t.name for t in graph.initializer}
-    names |= {name: f".{name}" for name in wanted & made}
+    rename(graph, names | {name: f".{name}" for name in wanted & made})
+
+
+def rename(graph: Any, names: dict[str, str]) -> None:
+    """Give tensors of an ONNX graph, save its inputs and outputs, other names wherever they stand."""
     for value in (*graph.initializer, *graph.value_info):
         value.name = names.get(value.name, value.name)
     for node in graph.node:

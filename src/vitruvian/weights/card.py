@@ -18,6 +18,9 @@ from ..skeletons import Skeleton
 from .calibration import Calibration
 
 METADATA_KEY = "vitruvian_card"
+INT8_RECORD = "int8"
+"""Where the provenance of an int8 file says what these 8 bits lost."""
+
 _VERSION = 1
 
 T = TypeVar("T")
@@ -94,6 +97,16 @@ class Card:
             notes=data["notes"],
             calibration=Calibration.from_dict(data["calibration"]) if "calibration" in data else None,
         )
+
+    @property
+    def precision(self) -> str:
+        """``"int8"`` for a file whose network computes in 8 bits, else ``"float32"``, however weights are stored."""
+        return "int8" if INT8_RECORD in self.provenance else "float32"
+
+    def as_float(self) -> Card:
+        """For weights of this card's file in a file that computes with floats; what 8 bits lost is kept on record."""
+        names = {INT8_RECORD: "weights_were_int8"}
+        return replace(self, provenance={names.get(key, key): value for key, value in self.provenance.items()})
 
     def with_metrics(self, *metrics: dict[str, Any]) -> Card:
         """The same card with further measurements."""

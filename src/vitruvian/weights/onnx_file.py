@@ -1,8 +1,8 @@
 """Reading what an ONNX model file carries besides its graph: metadata and named initializers.
 
-A parameter NAME of the network is the initializer of that name, or in int8 files two: ``NAME.int8``, which the graph
-computes with, times ``NAME.int8_scale``, which it does not know. (The graph has scales of its own: those of weights that
-a batch norm has been folded into, of which no training could go on.)
+A parameter NAME of the network is the initializer of that name, or in int8 files ``NAME.int8``, with which the graph
+computes, times ``NAME.int8_scale``, which is there for readers alone: the graph's own scales are those of weights that
+have taken in a batch norm, and no training could go on from these.
 """
 
 from __future__ import annotations

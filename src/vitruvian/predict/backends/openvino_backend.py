@@ -35,9 +35,8 @@ class OpenVinoBackend:
         except RuntimeError as error:
             raise WeightsError(f"{path}: OpenVINO cannot compile this model: {error}") from error
         self._names = [output.any_name for output in self._model.outputs]
-        self.description = (
-            f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {precision}, {threads or 'all'} threads"
-        )
+        computes = "int8" if self.card.precision == "int8" else precision  # 8 bits stay 8 bits, whatever the hint
+        self.description = f"OpenVINO {openvino.__version__.split('-')[0]}, CPU, {computes}, {threads or 'all'} threads"
 
     def run(self, crops: np.ndarray) -> Outputs:
         """See `Backend.run`."""

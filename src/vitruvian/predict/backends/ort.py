@@ -41,7 +41,7 @@ class OrtBackend:
         self.card = Card.from_json(self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), path)
         self._input = self._session.get_inputs()[0].name
         self._names = [output.name for output in self._session.get_outputs()]
-        self.description = f"ONNX Runtime {ort.__version__}, CPU, float32, {threads or 'all'} threads"
+        self.description = f"ONNX Runtime {ort.__version__}, CPU, {self.card.precision}, {threads or 'all'} threads"
 
     def run(self, crops: np.ndarray) -> Outputs:
         """See `Backend.run`."""
