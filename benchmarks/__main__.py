@@ -12,7 +12,17 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 from .common import save
 
 BENCHMARKS = ("install", "predict_speed", "memory", "train_speed", "accuracy")
-LONG = ("adversarial_ablation", "attention_ablation", "grid_pretraining", "harmonic_speed", "hourglass", "lifting")
+LONG = (
+    "adversarial_ablation",
+    "attention_ablation",
+    "detector",
+    "grid_pretraining",
+    "harmonic_speed",
+    "hourglass",
+    "lifting",
+    "masks",
+    "masks_joints",
+)
 """Half an hour each, or in need of a trained model: run by name only."""
 
 

@@ -172,6 +172,29 @@ def test_the_result_holds_a_row_a_joint_and_an_action(rng: np.random.Generator) 
     assert "mpjve_mm_per_frame" not in pose3d_result(pred, truth, H36M17.joints).details
 
 
+def test_velocities_of_each_action() -> None:
+    """Closed form: a prediction that runs ahead by v mm a frame has a velocity error of v at every joint but the root.
+
+    Takes: A drifts by 3 mm and then 6 mm a frame (two takes, one longer), B by 12 mm; C is a single frame. What is
+    between two takes, or two actions in one take, does not count.
+    """
+    truth = np.random.default_rng(0).normal(0, 300, (9, 17, 3))
+    takes = np.array(["a", "a", "a", "b", "b", "c", "c", "c", "d"])
+    actions = np.array(["A", "A", "A", "A", "A", "B", "B", "C", "C"])
+    drift = np.array([0, 3, 6, 500, 506, 900, 912, 2000, -70.0])
+    pred = truth.copy()
+    pred[:, 1:, 0] += drift[:, None]
+    details = pose3d_result(pred, truth, H36M17.joints, actions=actions, sequences=takes).details
+    share = 16 / 17  # the root counts, without an error
+    found = {name: row["mpjve_mm_per_frame"] for name, row in details["per_action"].items()}
+    assert found == {"A": pytest.approx(share * (3 + 3 + 6) / 3), "B": pytest.approx(share * 12), "C": None}
+    assert details["mean_over_actions"]["mpjve_mm_per_frame"] == pytest.approx(share * (4 + 12) / 2)
+    assert (
+        "mpjve_mm_per_frame"
+        not in pose3d_result(pred, truth, H36M17.joints, actions=actions).details["per_action"]["A"]
+    )
+
+
 def test_nothing_measured_is_none() -> None:
     empty = pose3d_result(np.zeros((0, 17, 3)), np.zeros((0, 17, 3)), H36M17.joints, actions=[], sequences=[])
     assert empty.value is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from vitruvian.data.poses3d import Frames3D, write_poses3d
+from vitruvian.data.poses3d import Frames3D, read_poses3d, write_poses3d
+from vitruvian.data.square_crop import SquareCrop
+from vitruvian.data.square_poses import SquarePoses
 from vitruvian.errors import RecipeError, WeightsError
 from vitruvian.models.grid_pose import build_grid_model
 from vitruvian.skeletons import H36M17
@@ -161,6 +164,34 @@ def test_from_scratch_with_the_squared_loss_and_another_network(table: Path, tmp
     assert network(torch.zeros(2, 1, 32, 32))["pose_mm"].shape == (2, 17, 3)
 
 
+def test_velocities_follow_the_order_of_time(table: Path) -> None:
+    """A network that always says the same is wrong by the person's own movement, however the rows are shuffled."""
+    frames = read_poses3d(table)
+    walk = (
+        np.random.default_rng(3).normal(0, 300, (17, 3)) + np.arange(6)[:, None, None] * np.linspace(0, 4, 17)[:, None]
+    )
+    joints = np.concatenate([walk, 1.5 * walk])  # the joints of the second take move half as fast again
+    labels = {
+        "sequence": np.repeat(["a", "b"], 6),
+        "frame": np.tile(np.arange(6) * 5, 2),
+        "action": np.repeat(["A", "B"], 6),
+    }
+    order = np.random.default_rng(4).permutation(12)
+    shuffled = replace(frames, joints_mm=joints, **labels).select(order)
+
+    class Same(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"pose_mm": torch.zeros(len(images), 17, 3)}
+
+    crop = SquareCrop((48, 48), background="keep")
+    found = measure(Same(), SquarePoses(shuffled, crop))
+    step = np.sqrt(3) * 2  # mean over the joints
+    velocities = {name: row["mpjve_mm_per_frame"] for name, row in found["per_action"].items()}
+    assert velocities == {"A": pytest.approx(step, rel=1e-4), "B": pytest.approx(1.5 * step, rel=1e-4)}
+    assert found["mpjve_mm_per_frame"] == pytest.approx(1.25 * step, rel=1e-4)
+    assert "mpjve_mm_per_frame" not in measure(Same(), SquarePoses(frames, crop)), "frames of no sequence"
+
+
 def test_sources(table: Path) -> None:
     def read(**options: Any) -> Frames3D:
         return read_source(DataSource(format="poses3d", path=str(table), options=options))
@@ -197,7 +228,7 @@ def test_f1_of_cells() -> None:
         ({"model": {"name": "grid_conv", "options": {"kernel": 3}}}, "kernel"),
         ({"augment": "light"}, "augment would change nothing"),
         ({"input": {"size_wh": [48, 48], "padding": 1.5}}, "padding would change nothing"),
-        ({"train": [{"format": "coco", "path": "x"}]}, "none of poses3d, mocap_figures, h36m_annot_h5"),
+        ({"train": [{"format": "coco", "path": "x"}]}, "none of poses3d, mocap_figures, synth_people, h36m_annot_h5"),
         ({"grid": {"transfer": "none", "crop": {"colour": "sepia"}}}, "sepia"),
         ({"grid": {"transfer": "none", "targets": {"cells": 3}}}, "cells"),
         ({"grid": {"transfer": "none", "epochs": 2}}, "does not fit epochs 2"),

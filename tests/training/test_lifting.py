@@ -17,7 +17,7 @@ from vitruvian.formats.motion import Motion
 from vitruvian.models.lifter import build_lifter
 from vitruvian.skeletons import H36M17
 from vitruvian.training import Recipe, train
-from vitruvian.training.lifting import split_takes
+from vitruvian.training.lifting import check_lifting, split_takes
 from vitruvian.weights.checkpoint import load_into, read_card, read_lifter_card, read_state
 
 _PARENTS = (-1, *({b: a for a, b in H36M17.edges}[k] for k in range(1, len(H36M17))))
@@ -54,6 +54,7 @@ def test_training_and_resuming(data: dict[str, Any], tmp_path: Path) -> None:
     assert card.metrics[0]["value"] > 0
     assert card.data[0]["terms"] == "none"
     load_into(build_lifter(card.model, **card.options), folder / "best.safetensors")
+    check_lifting(Recipe.load(folder / "recipe.yaml"))  # what a run left can be run again
     with pytest.raises(WeightsError, match="lifter"):
         read_card(folder / "best.safetensors")
     stopped = {**data, "name": "stopped"}

@@ -86,3 +86,9 @@ def test_a_dumped_recipe_loads_as_itself(tmp_path):
     recipe = Recipe.load(RECIPES[0])
     recipe.dump(tmp_path / "again.yaml")
     assert Recipe.load(tmp_path / "again.yaml") == recipe
+
+
+def test_views_per_epoch_are_of_crops():
+    assert Recipe.check({**MINIMAL, "views_per_epoch": 100}).views_per_epoch == 100
+    with pytest.raises(RecipeError, match="views_per_epoch is for crops"):
+        Recipe.check({**MINIMAL, "views_per_epoch": 100, "whole_pictures": True})

@@ -42,3 +42,15 @@ def test_ranks_share_an_epoch_without_overlap_and_in_equal_steps(rng):
 
 def test_fewer_people_than_a_batch_still_make_one():
     assert len(list(EpochSampler(np.ones(5, int), 0, batch_size=64))) == 5
+
+
+def test_an_epoch_of_fewer_views_has_other_people_each_time(rng):
+    count, views = int(rng.integers(60, 90)), 24
+    sampler = EpochSampler(np.ones(count, int), 0, batch_size=8, views=views)
+    epochs = []
+    for epoch in range(40):
+        sampler.set_epoch(epoch)
+        epochs.append([i for i, _ in sampler])
+    assert all(len(set(epoch)) == views == len(sampler) for epoch in epochs)
+    assert set().union(*epochs) == set(range(count))
+    assert len(EpochSampler(np.ones(count, int), 0, batch_size=8, views=10**6)) == count // 8 * 8

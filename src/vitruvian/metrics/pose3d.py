@@ -155,8 +155,8 @@ def pose3d_result(
     root : index of the root joint.
     actions : (N,) names; the details then hold ``per_action``, and ``mean_over_actions``, in which every action weighs
         the same however long it is: the number that tables of Human3.6M give.
-    sequences : (N,) which take each frame belongs to. Without it there is no velocity, since neighbours in an array
-        need not be neighbours in time.
+    sequences : (N,) which take each frame belongs to, frames in the order of time. Without it there is no velocity,
+        since neighbours in an array need not be neighbours in time.
     fps : frames per second, to give the velocity in mm per second as well.
 
     Raises
@@ -175,22 +175,22 @@ def pose3d_result(
         row |= {"pa_mpjpe_mm": column["procrustes"], "n_mpjpe_mm": column["scale"]}
         table.append({**row, "pck3d_150": pck3d(errors["root"][:, k])})
     details: dict[str, Any] = {**_summary(errors), "poses": len(pred), "root": joints[root]}
-    if sequences is not None:
-        details["mpjve_mm_per_frame"] = velocity = mpjve(pred, truth, sequences, root=root)
+    velocities = None if sequences is None else velocity_errors_mm(pred, truth, sequences, root=root)
+    if velocities is not None:
+        details["mpjve_mm_per_frame"] = _mean(velocities)
         if fps is not None:
-            details["mpjve_mm_per_s"] = velocity * fps
+            details["mpjve_mm_per_s"] = _mean(velocities) * fps
     if actions is not None:
-        groups = _groups("actions", actions, len(pred))
-        rows = {
-            str(action): {**_summary({n: v[groups == action] for n, v in errors.items()}), "poses": int(count)}
-            for action, count in zip(*np.unique(groups, return_counts=True), strict=True)
-        }
+        groups, rows = _groups("actions", actions, len(pred)), {}
+        for action, count in zip(*np.unique(groups, return_counts=True), strict=True):
+            mine = groups == action
+            row = {**_summary({name: values[mine] for name, values in errors.items()}), "poses": int(count)}
+            if velocities is not None:
+                row["mpjve_mm_per_frame"] = _mean(velocities[mine[1:] & mine[:-1]])
+            rows[str(action)] = row
         details["per_action"] = rows
-        measured = [row for row in rows.values() if not np.isnan(row["mpjpe_mm"])]
-        details["mean_over_actions"] = {
-            key: float(np.mean([row[key] for row in measured])) if measured else None
-            for key in ("mpjpe_mm", "pa_mpjpe_mm", "n_mpjpe_mm")
-        }
+        averaged = ("mpjpe_mm", "pa_mpjpe_mm", "n_mpjpe_mm", *(() if velocities is None else ("mpjve_mm_per_frame",)))
+        details["mean_over_actions"] = {key: _mean(np.array([row[key] for row in rows.values()])) for key in averaged}
     return MetricResult(f"MPJPE (mm, relative to {joints[root]})", details["mpjpe_mm"], table, details)
 
 

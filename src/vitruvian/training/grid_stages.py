@@ -35,7 +35,7 @@ from ..weights.grid_card import GridCard
 from .callbacks import AtomicCheckpoint, Ema, Progress, SetEpoch, averaged_state
 from .grid_data import FORMATS3D, build_poses, crop_of, pose_loaders
 from .optimised import LitOptimised
-from .recipe import OptimPart, Recipe
+from .recipe import OptimPart, Recipe, changed_fields
 
 POSE_LOSSES = {"pose_mpjpe": pose_mpjpe, "pose_squared": pose_squared}
 STAGE_FOLDER, GRID_WEIGHTS, REPORT = "grid", "grid.safetensors", "pose3d.json"
@@ -144,7 +144,7 @@ def check_grid(recipe: Recipe) -> None:
     """Raises `RecipeError` for what a recipe with a part ``grid`` asks for and cannot have."""
     part = recipe.grid
     assert part is not None
-    idle = sorted(name for name in _changed(recipe) if name not in _USED)
+    idle = sorted(name for name in changed_fields(recipe) if name not in _USED)
     if idle:
         raise RecipeError(f"{', '.join(idle)} would change nothing in a recipe with a part 'grid'")
     if recipe.loss.name not in POSE_LOSSES or recipe.loss.options:
@@ -153,7 +153,7 @@ def check_grid(recipe: Recipe) -> None:
         raise RecipeError("model.init: with a part 'grid', weights to begin with are those of 'grid.init'")
     if recipe.precision == "16" and not torch.cuda.is_available():
         raise RecipeError("precision 16 needs a GPU; on a CPU use bf16 or 32")
-    idle = sorted(name for name in _changed(recipe.input) if name != "size_wh")
+    idle = sorted(name for name in changed_fields(recipe.input) if name != "size_wh")
     if idle:
         raise RecipeError(f"input: {', '.join(idle)} would change nothing here; crops are fields of 'grid.crop'")
     for source in (*recipe.train, *recipe.val, *part.test):
@@ -166,12 +166,6 @@ def check_grid(recipe: Recipe) -> None:
                 build_grid_model(card.model, len(card.skeleton), head, **card.network_options())
         except (VitruvianError, TypeError) as error:
             raise RecipeError(f"model or grid.targets: {error}") from error
-
-
-def _changed(part: Any) -> list[str]:
-    """Fields of a part of a recipe that are not as they would be by default."""
-    fields = type(part).model_fields.items()
-    return [n for n, f in fields if getattr(part, n) != f.get_default(call_default_factory=True)]
 
 
 def card_of(recipe: Recipe, head: str, origin: dict[str, Any]) -> GridCard:
@@ -296,7 +290,10 @@ def _report(recipe: Recipe, folder: Path) -> None:
 
 
 def measure(network: Any, dataset: SquarePoses, batch: int = 64) -> dict[str, Any]:
-    """Every figure of `pose3d_result` for a network of 3D poses, as plain data with None for what was not measured."""
+    """Every figure of `pose3d_result` for a network of 3D poses, as plain data with None for what was not measured.
+
+    Velocities are from one frame of a sequence to the next among those measured; without sequences there are none.
+    """
     network.eval()
     parts = []
     with torch.no_grad():
@@ -304,7 +301,15 @@ def measure(network: Any, dataset: SquarePoses, batch: int = 64) -> dict[str, An
             crops = [dataset.prepared(i)[0] for i in range(start, min(start + batch, len(dataset)))]
             parts.append(network(inputs_of(torch.from_numpy(np.stack(crops))))["pose_mm"].numpy())
     poses = dataset.poses
+    time = np.lexsort((poses.frame, poses.sequence))
+    takes = poses.sequence[time]
+    consecutive = bool((takes != "").all() and (takes[1:] == takes[:-1]).any())
     result = pose3d_result(
-        np.concatenate(parts), dataset.joints_mm, poses.skeleton.joints, root=dataset.root, actions=poses.action
+        np.concatenate(parts)[time],
+        dataset.joints_mm[time],
+        poses.skeleton.joints,
+        root=dataset.root,
+        actions=poses.action[time],
+        sequences=takes if consecutive else None,
     )
     return json.loads(json.dumps({**result.details, "joints": result.table}), parse_constant=lambda name: None)

@@ -28,7 +28,7 @@ from ..weights.lifter_card import LifterCard
 from .callbacks import AtomicCheckpoint, Ema, Progress, averaged_state
 from .lifting_data import LiftingBatches, Views, read_takes
 from .lifting_noise import NoiseModel
-from .recipe import Recipe
+from .recipe import Recipe, changed_fields
 
 _USED = {
     "name", "model", "loss", "train", "lifting", "optim", "epochs", "stop_after", "batch_size", "val_every", "seed",
@@ -105,7 +105,7 @@ class _KeepLowest(Callback):
 def check_lifting(recipe: Recipe) -> nn.Module:
     """The recipe's lifter with fresh weights; `RecipeError` for what it asks for and cannot have."""
     assert recipe.lifting is not None
-    idle = sorted(recipe.model_fields_set - _USED)
+    idle = sorted(name for name in changed_fields(recipe) if name not in _USED)
     if idle:
         raise RecipeError(f"{', '.join(idle)} would change nothing in a recipe with a part 'lifting'")
     if recipe.loss.name != "pose_mpjpe" or recipe.loss.options:

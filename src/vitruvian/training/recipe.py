@@ -21,6 +21,15 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def changed_fields(part: BaseModel) -> list[str]:
+    """Fields of a recipe, or of a part of one, that are not as they would be by default.
+
+    Unlike pydantic's ``model_fields_set`` it is the same for a recipe as written and as saved with its run, complete.
+    """
+    fields = type(part).model_fields.items()
+    return [n for n, f in fields if getattr(part, n) != f.get_default(call_default_factory=True)]
+
+
 class DataSource(_Strict):
     """One annotation file. ``repeat`` counts it several times an epoch; ``fraction`` [a, b) keeps the share of its
     photos whose hashed name falls into that interval, so that a fixed part can be held back by photo; ``group`` names a
@@ -187,11 +196,12 @@ class GridPart(_Strict):
 class Recipe(_Strict):
     """A training run. See ``docs/training.md`` for every key and ``recipes/`` for complete examples.
 
-    ``stop_after`` ends the run after that many of its ``epochs``, on the schedule of all of them. ``augment`` names
-    a preset instead of ``geometry`` and ``photometry``; ``scenes`` are the amounts of a person detector's
-    `SceneMix`. ``cache_gb`` is the memory for decoded photos. ``keep_epochs`` keeps the weights of every validated
-    epoch, ``pictures`` draws so many people at each validation. ``whole_pictures`` trains on pictures of one person as
-    they are, in batches of one size, instead of on crops.
+    ``views_per_epoch`` makes an epoch of that many people, drawn anew each time, instead of all. ``stop_after`` ends
+    the run after that many of its ``epochs``, on the schedule of all of them. ``augment`` names a preset instead of
+    ``geometry`` and ``photometry``; ``scenes`` are the amounts of a person detector's `SceneMix`. ``cache_gb`` is the
+    memory for decoded photos. ``keep_epochs`` keeps the weights of every validated epoch, ``pictures`` draws so many
+    people at each validation. ``whole_pictures`` trains on pictures of one person as they are, in batches of one size,
+    instead of on crops.
     """
 
     name: str
@@ -212,6 +222,7 @@ class Recipe(_Strict):
     grid: GridPart | None = None
     optim: OptimPart = Field(default_factory=lambda: OptimPart.model_validate({}))
     epochs: int = Field(ge=1)
+    views_per_epoch: int | None = Field(None, ge=1)
     stop_after: int | None = Field(None, ge=1)
     batch_size: int = Field(32, ge=1)
     val_every: int = Field(1, ge=1)
@@ -236,6 +247,12 @@ class Recipe(_Strict):
     def _one_augmentation(self) -> Recipe:
         if self.augment is not None and (self.geometry or self.photometry):
             raise ValueError("augment names a preset of geometry and photometry; give either it or these")
+        return self
+
+    @model_validator(mode="after")
+    def _views_are_of_crops(self) -> Recipe:
+        if self.views_per_epoch is not None and (self.whole_pictures or self.grid or self.lifting):
+            raise ValueError("views_per_epoch is for crops of people, not for whole_pictures, grid or lifting")
         return self
 
     @model_validator(mode="after")

@@ -133,7 +133,7 @@ def loaders(recipe: Recipe, rank: int = 0, persistent: bool = True) -> tuple[Dat
         common |= {"persistent_workers": persistent, "prefetch_factor": 4}
     dataset, repeats = build(recipe, recipe.train, training=True)
     dataset.preload(lambda items: track(items, "decoding photos"))
-    sampler = EpochSampler(repeats, recipe.seed, recipe.batch_size, rank, recipe.devices)
+    sampler = EpochSampler(repeats, recipe.seed, recipe.batch_size, rank, recipe.devices, recipe.views_per_epoch)
     train = DataLoader(
         dataset,  # type: ignore[arg-type]
         sampler=sampler,

@@ -24,13 +24,22 @@ class EpochSampler(Sampler):
     repeats : how many times each person comes in an epoch, by index.
     seed : of the order.
     batch_size : entries are cut to whole batches, since a last batch of a few samples unsettles batch norm.
+    views : at most so many entries an epoch, each time others; None: all of them.
     """
 
-    def __init__(self, repeats: np.ndarray, seed: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        repeats: np.ndarray,
+        seed: int,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        views: int | None = None,
+    ) -> None:
         self._order = np.repeat(np.arange(len(repeats)), repeats)
         self._seed, self._rank, self._world = seed, rank, world
-        per_step = batch_size * world
-        self._count = max(len(self._order) // per_step * batch_size, min(len(self._order), batch_size))
+        entries = len(self._order) if views is None else min(views, len(self._order))
+        self._count = max(entries // (batch_size * world) * batch_size, min(entries, batch_size))
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:

@@ -19,6 +19,10 @@ from .meshes import Mesh, Surface, box, moved, spindle
 from .painted import rgb_of
 from .render import Light
 
+_SUITED = 0.75  # of the way to the photo's brightness, in logarithms: not everything brightest is white
+_TINTED = 0.3  # and to its tint, which may well be that of a meadow
+_GREY = 3.0  # mean difference between a grey photo's channels, left by compression
+
 
 def wall_colour(rng: np.random.Generator) -> tuple[int, int, int]:
     """Paler than clothes, as walls, floors and furniture mostly are."""
@@ -46,20 +50,37 @@ def _triple(values: np.ndarray) -> tuple[float, float, float]:
 
 @dataclass(frozen=True, eq=False)
 class Backdrop:
-    """What is behind: (H, W, 3) float32 in [0, 255], and (H, W) bool where it is floor that takes shadows."""
+    """What is behind: (H, W, 3) float32 in [0, 255], (H, W) bool where it is floor that takes shadows, and whether it
+    is part of a given picture."""
 
     picture: np.ndarray
     floor: np.ndarray
+    given: bool = False
 
 
 def backdrop(rng: np.random.Generator, camera: Camera, size_wh: tuple[int, int], given: list[Any] | tuple) -> Backdrop:
     """A given picture's part, a generated room, or a generated loose picture."""
     if given and rng.random() < 0.85:
         picture = _cut(rng, read_image(Path(given[int(rng.integers(len(given)))])), size_wh)
-        return Backdrop(picture, _floor(camera, size_wh)[0])
+        return Backdrop(picture, _floor(camera, size_wh)[0], given=True)
     if rng.random() < 0.65:
         return _room(rng, camera, size_wh)
     return Backdrop(_loose(rng, size_wh), _floor(camera, size_wh)[0])
+
+
+def suited(colour: np.ndarray, light: Light, photo: np.ndarray) -> np.ndarray:
+    """What was drawn (H, W, 3) in ``light``, about as bright as a photo (H, W, 3) and a little of its tint.
+
+    White things set the measure: one in such light, seen from the front, against the photo's brightest twentieth.
+    People lit otherwise than their surroundings would give themselves away, and be learned by that. In a grey photo
+    they are grey.
+    """
+    white = 255 * np.sqrt((np.array(light.sky) + light.ground + light.lamp_colour) / 2)  # as the renderer has light
+    ratio = np.percentile(photo, 95, axis=(0, 1)) / white
+    level = max(float(ratio.mean()), 1e-6)
+    gain = np.clip(level, 0.5, 2.0) ** _SUITED * np.clip(ratio / level, 0.5, 2.0) ** _TINTED
+    out = colour * gain.astype(np.float32)
+    return out.mean(axis=2, keepdims=True).repeat(3, axis=2) if np.ptp(photo, axis=2).mean() < _GREY else out
 
 
 def _cut(rng: np.random.Generator, picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from ...geometry.cameras import Camera, look_at
-from .backdrops import Backdrop, backdrop, sample_light, sample_thing
+from .backdrops import Backdrop, backdrop, sample_light, sample_thing, suited
 from .labels import PictureLabels, label_picture
 from .meshes import Mesh, moved
 from .people import Assets, Figure, make_figure
@@ -52,7 +52,8 @@ def make_picture(
         layers = renderer.draw(meshes[: -len(things)], camera, light)
     behind = backdrop(rng, camera, renderer.size_wh, tuple(assets.backgrounds))
     shaded = _shadows(rng, behind, figures, camera, light)
-    picture = layers.colour + (1 - layers.coverage[..., None]) * shaded
+    drawn = suited(layers.colour, light, behind.picture) if behind.given else layers.colour
+    picture = drawn + (1 - layers.coverage[..., None]) * shaded
     return finish(rng, picture, options.noise), label_picture(layers, camera, figures)
 
 
