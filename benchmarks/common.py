@@ -54,10 +54,12 @@ def dev_pck(run: Path, people: list[Record]) -> dict[str, Any]:
     return {"pck": found.value, "val_pck": chosen["value"], "epoch": chosen["epoch"]}
 
 
-def compared(runs: list[dict[str, Any]], control: str, arms: Sequence[str]) -> list[dict[str, Any]]:
+def compared(
+    runs: list[dict[str, Any]], control: str, arms: Sequence[str], figure: str = "pck"
+) -> list[dict[str, Any]]:
     """For each arm of an ablation that has runs: mean and spread over seeds, and of the gain over the same seed's
     control, which is None where no control has come to an end."""
-    found = {arm: {r["seed"]: r["pck"] for r in runs if r["arm"] == arm and "pck" in r} for arm in arms}
+    found = {arm: {r["seed"]: r[figure] for r in runs if r["arm"] == arm and figure in r} for arm in arms}
     rows = []
     for arm, by_seed in found.items():
         if by_seed:

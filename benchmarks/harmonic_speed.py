@@ -27,8 +27,8 @@ _JOINTS = 25
 
 def run(
     size_wh: tuple[int, int] = (128, 192),
-    batch: int = 2,
-    repeats: int = 5,
+    batch: int = 1,
+    repeats: int = 3,
     width: int = 32,
     layers: tuple[int, ...] = (32, 64, 128, 256),
 ) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def run(
 
     Parameters
     ----------
-    size_wh, batch : of the pictures.
+    size_wh, batch : of the pictures; the system's batches are of one.
     repeats : timed turns.
     width : channels of each order on the finest level; 32 in the system, whose U-Net has twice as many there.
     layers : channels of each of the orders 0 and 1 of the single convolutions, the coarser the more.

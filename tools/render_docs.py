@@ -202,13 +202,87 @@ def lifting() -> str:
     return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
 
 
+def masks() -> str:
+    """The shipped model of masks on held-back people."""
+    if not (RESULTS / "masks.json").is_file():
+        return "Not measured yet: `python -m benchmarks masks`, which needs the shipped model."
+    result = _load("masks")
+    names = {"mask_dice": "Dice", "mask_iou": "IoU", "mask_boundary_f": "boundary F"}
+    rows = [
+        (r["data"], r["people"], "yes" if r["flip"] else "no", *(f"{r[name]:.3f}" for name in names))
+        for r in result["rows"]
+    ]
+    said = f"{result['ms_per_person']} ms a person on two threads, batches of {result['batch']}, without flip."
+    return _table(("people", "number", "flip", *names.values()), rows) + f"\n\n{said}\n\n" + _origin(result)
+
+
+def masks_joints() -> str:
+    """System 0's experiments."""
+    return _masks_joints("experiments", ("dice", "soft_dice", "iou", "pck", "heat_mse", "heat_mse_of_zeros"))
+
+
+def harmonic() -> str:
+    """The harmonic network against U-Nets: accuracy, and how soon."""
+    figures = ("dice", "dice_upright", "dice_any_angle", "dice_worst_angle")
+    text = _masks_joints("harmonic_against_unet", figures)
+    if not (RESULTS / "masks_joints.json").is_file():
+        return text
+    learning = _load("masks_joints")["learning"]
+    levels = list(learning[0]["until_dice"])
+    rows = []
+    for arm in learning:
+        found = [arm["until_dice"][level] for level in levels]
+        cells = ("never" if f["views"] is None else f"{f['views']:,} / {f['seconds']:.0f}" for f in found)
+        rows.append((arm["arm"], *cells))
+    soon = _table(("views / seconds until Dice is", *levels), rows)
+    return f"{text}\n\n{soon}"
+
+
+def _masks_joints(part: str, figures: Sequence[str]) -> str:
+    if not (RESULTS / "masks_joints.json").is_file():
+        return "Not measured yet: `python -m benchmarks masks_joints`, half an hour on two cores."
+    result = _load("masks_joints")
+    rows = []
+    for arm in result[part]:
+        cells = (
+            "-" if name not in arm else f"{arm[name]['mean']:.3f} ± {arm[name]['deviation']:.3f}" for name in figures
+        )
+        about = (arm["arm"], arm["seeds"], f"{arm['parameters']:,}", f"{arm['views']:,}")
+        rows.append((*about, *cells))
+    header = ("arm", "seeds", "parameters", "views", *(name.replace("_", " ") for name in figures))
+    cut = "" if result["finished"] else " Some runs are still to be made."
+    size = "x".join(map(str, result["input_wh"]))
+    return _table(header, rows) + f"\n\n{result['data']}; {size}.{cut}\n\n" + _origin(result)
+
+
+def harmonic_speed() -> str:
+    """What harmonic convolutions cost."""
+    if not (RESULTS / "harmonic_speed.json").is_file():
+        return "Not measured yet: `python -m benchmarks harmonic_speed`, a minute on two cores."
+    result = _load("harmonic_speed")
+    rows = [
+        (rival.replace("_", " "), f"{result['parameters'][rival]:,}", *(f"{kinds[rival]:.2f}" for kinds in ratios))
+        for ratios in [list(result["harmonic_over"].values())]
+        for rival in result["harmonic_over"]["training"]
+    ]
+    header = ("harmonic network against", "parameters", *(f"{kind}, times" for kind in result["harmonic_over"]))
+    size = "x".join(map(str, result["input_wh"]))
+    said = f"{result['parameters']['harmonic']:,} parameters, {size}, batches of {result['batch']}; "
+    said += f"the system reported {result['reported_by_the_system']}."
+    return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "adversarial": adversarial,
     "attention": attention,
     "detector": detector,
+    "harmonic": harmonic,
+    "harmonic_speed": harmonic_speed,
     "hourglass": hourglass,
     "lifting": lifting,
+    "masks": masks,
+    "masks_joints": masks_joints,
     "per_joint": per_joint,
     "size": size,
     "speed": speed,

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from vitruvian.cli.predict import FORMATS
+from vitruvian.cli.predict import FORMATS, STYLES
 from vitruvian.data import read_image, write_image
 
 
@@ -69,6 +69,12 @@ def test_formats_are_the_writers():
     from vitruvian.formats import RESULT_WRITERS
 
     assert set(FORMATS) == set(RESULT_WRITERS)
+
+
+def test_styles_are_those_of_drawings():
+    from vitruvian.draw import skeleton
+
+    assert STYLES == skeleton.STYLES
 
 
 def test_one_photo(predict, photos, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,16 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from vitruvian.cli import main
+from vitruvian.cli.predict import _Done
 from vitruvian.codecs import PixelsCodec
 from vitruvian.formats import rle
 from vitruvian.models import build_model
+from vitruvian.predict import Result
+from vitruvian.predict.masks import MASK_MODEL
 from vitruvian.preprocess import Preprocess
 from vitruvian.skeletons import VITRUVIAN19
+from vitruvian.types import Poses
+from vitruvian.weights import zoo
 from vitruvian.weights.card import Card
 from vitruvian.weights.checkpoint import save_checkpoint
 
@@ -71,6 +78,53 @@ def test_masks_are_written_everywhere(photos: Path, mask_model: Path, tiny_check
     _run("predict", photos, *options, "--background", "blur", "--no-draw")
     assert not older.exists(), "an earlier run's masks would pass for this one's"
     assert Image.open(out / "a_cut.png").mode == "RGB"
+
+
+def test_silhouettes_ask_for_masks(photos: Path, mask_model: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--model", tiny_checkpoint, "--mask-model", mask_model, "--detector", "none", "--min-score", "1")
+    _run("predict", photos, *options, "--style", "silhouette", "--out", out)
+    mask, drawn = (np.asarray(Image.open(out / name)) for name in ("masks/a_0.png", "a.png"))
+    np.testing.assert_array_equal(drawn, mask[..., None].repeat(3, axis=2))  # no joint is sure enough to be drawn
+
+
+def test_the_shipped_model_of_masks_is_the_default(
+    photos: Path, mask_model: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (
+        "predict",
+        photos,
+        "--model",
+        tiny_checkpoint,
+        "--detector",
+        "none",
+        "--masks",
+        "--out",
+        tmp_path / "out",
+    )
+    monkeypatch.delitem(zoo.ZOO, MASK_MODEL, raising=False)
+    done = CliRunner().invoke(main, [str(option) for option in options])
+    assert done.exit_code != 0
+    assert "comes without 'vitruvian-mask'" in done.output + str(done.exception)
+    monkeypatch.setattr(zoo, "FILES", mask_model.parent)
+    monkeypatch.setitem(zoo.ZOO, MASK_MODEL, mask_model.name)
+    assert "Masks: mask-tiny" in _run(*options)
+    assert (tmp_path / "out" / "masks" / "a_0.png").is_file()
+
+
+def test_masks_of_finished_photos_are_not_kept(rng: np.random.Generator) -> None:
+    """Only their run lengths are, or a folder of photos would not fit into memory."""
+    mask = rng.random((1, 40, 30)) < 0.5
+    poses = Poses(np.zeros((1, 19, 2)), np.zeros((1, 19)), np.zeros((1, 4)), VITRUVIAN19, (30, 40), masks=mask)
+    expected, result = mask.copy(), Result(0, None, poses, None, None)
+    done, gone = _Done(), weakref.ref(mask)
+    done.take(result)
+    del mask, poses, result
+    gc.collect()
+    assert gone() is None
+    kept = done.poses[0].masks
+    assert kept is not None
+    np.testing.assert_array_equal(kept[0], expected[0])
 
 
 def test_without_the_options_nothing_of_it_is_written(photos: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from vitruvian.draw import draw, palette, strokes
+from vitruvian.draw.masks import silhouette
 from vitruvian.draw.skeleton import Figure, figures_of, line_width, paint_figure
 from vitruvian.errors import ImageError, ShapeError, VitruvianError
 from vitruvian.geometry import Affine
@@ -145,10 +146,27 @@ def test_styles():
     assert (joints[:, 60:120] == GREY).all()
     limbs = draw(gray_image(), poses, style="limbs")
     assert tuple(limbs[60, 40]) == tuple(limbs[60, 90]) == palette.LEFT
-    with pytest.raises(VitruvianError, match=r"'dots'.*skeleton, joints, limbs"):
+    with pytest.raises(VitruvianError, match=r"'dots'.*skeleton, joints, limbs, silhouette"):
         draw(gray_image(), poses, style="dots")
     with pytest.raises(VitruvianError, match="'age'"):
         draw(gray_image(), poses, color_by="age")
+
+
+def test_silhouettes_are_limbs_over_white_people_on_black():
+    """No photo, no tint; a limb of the middle, which is white elsewhere, is dark on the white person."""
+    trunk = {"left_shoulder": (100, 20), "right_shoulder": (140, 20)}
+    mask = np.zeros((1, 160, 200), bool)
+    mask[0, 10:80, 20:150] = True
+    poses = replace(make_poses({**LEFT_ARM, **trunk}), masks=mask)
+    drawn = draw(gray_image(), poses, style="silhouette")
+    assert tuple(drawn[60, 90]) == palette.LEFT
+    assert tuple(drawn[20, 120]) == palette.DARK
+    assert tuple(drawn[75, 25]) == palette.WHITE
+    assert tuple(drawn[150, 190]) == (0, 0, 0)
+    no_limbs = replace(poses, scores=np.zeros_like(poses.scores))
+    np.testing.assert_array_equal(draw(gray_image(), no_limbs, style="silhouette"), silhouette(poses))
+    with pytest.raises(ShapeError, match="no masks"):
+        draw(gray_image(), make_poses(LEFT_ARM), style="silhouette")
 
 
 def test_several_people_are_told_apart():

@@ -35,6 +35,16 @@ def test_run_lengths_equal_the_reference(rng):
         np.testing.assert_array_equal(rle.decode(theirs), mask)
 
 
+def test_packed_masks_read_like_the_array(rng):
+    masks = np.stack([rng.random((20, 30)) < share for share in (0.0, 0.3, 1.0)])
+    packed = rle.PackedMasks(masks)
+    assert np.shape(packed) == masks.shape
+    assert len(packed) == 3
+    np.testing.assert_array_equal(np.stack(list(packed)), masks)
+    assert rle.packed(packed) == rle.packed(masks)
+    assert rle.packed(masks[1:])[0]["counts"] == rle.compress(rle.encode(masks[1])["counts"])
+
+
 def test_long_runs_survive_the_string(rng):
     counts = rng.integers(0, 2**31, 200).tolist()
     assert rle.decompress(rle.compress(counts)) == counts

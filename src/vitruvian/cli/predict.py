@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("coco", "openpose", "csv", "parquet")
 """The names in `formats.RESULT_WRITERS`, written out so that ``--help`` need not import them (a test compares)."""
+
+STYLES = ("skeleton", "joints", "limbs", "silhouette")
+"""The names in `draw.skeleton.STYLES`, likewise."""
 
 _LISTED = 12  # written files that are named one by one
 _COLUMNS = 4  # people whose joints fit side by side into the table of a single image
@@ -58,6 +61,13 @@ _COLUMNS = 4  # people whose joints fit side by side into the table of a single 
     show_default=True,
     help="Joints with a lower score are not drawn; the result files have them all.",
 )
+@click.option(
+    "--style",
+    type=click.Choice(STYLES),
+    default=STYLES[0],
+    show_default=True,
+    help="How people are drawn. silhouette: limbs over white masks on black; implies --masks.",
+)
 @click.option("--recursive", "-r", is_flag=True, help="Look into folders of folders.")
 @select_option("With --boxes")
 @lift_options
@@ -74,6 +84,7 @@ def command(
     detector_layout: str | None,
     model: str,
     threshold: float,
+    style: str,
     recursive: bool,
     select: bool,
     lift: bool,
@@ -105,7 +116,7 @@ def command(
     finder = None if boxes is not None else choice.load(threads)
     people = choice.boxes(finder, boxes, photos)
     pictures = [] if no_draw else _picture_paths(photos, out)
-    masking, names = MaskOutput(masks, mask_model, background), unique_names(photos)
+    masking, names = MaskOutput(masks or style == "silhouette", mask_model, background), unique_names(photos)
     started = time.perf_counter()
     done = _Done()
     bar, advance = progress_bar("predicting", len(photos))
@@ -129,7 +140,7 @@ def command(
                 done.take(result)
                 done.written += masking.write(result, out, names[result.index])
                 if pictures:
-                    _draw(result, pictures[result.index], threshold, done)
+                    _draw(result, pictures[result.index], {"threshold": threshold, "style": style}, done)
                 if lifting is not None:
                     done.written += lifting.take(result, pictures[result.index] if pictures else None)
                 advance(result.index + 1, len(photos))
@@ -146,17 +157,20 @@ def command(
 
 @dataclass
 class _Done:
-    """What has come out so far."""
+    """What has come out so far; masks are packed, so that memory does not grow by the size of every photo."""
 
     poses: list[Poses] = field(default_factory=list)
     failed: int = 0
     written: list[Path] = field(default_factory=list)
 
     def take(self, result: Result) -> None:
+        from ..formats.rle import PackedMasks
+
         if result.poses is None:
             self.failed += 1
         else:
-            self.poses.append(result.poses)
+            poses = result.poses
+            self.poses.append(poses if poses.masks is None else replace(poses, masks=PackedMasks(poses.masks)))
 
 
 def _check_formats(formats: Sequence[str]) -> None:
@@ -176,7 +190,7 @@ def _picture_paths(photos: Sequence[Path], out: Path) -> list[Path]:
     return [path.with_stem(f"{path.stem}_pose") if path.resolve() in taken else path for path in paths]
 
 
-def _draw(result: Result, path: Path, threshold: float, done: _Done) -> None:
+def _draw(result: Result, path: Path, options: dict[str, Any], done: _Done) -> None:
     """Draw an image's people; of an image that failed, an older picture is removed: it would pass for new."""
     from ..data.images import write_image
     from ..draw import draw
@@ -184,7 +198,7 @@ def _draw(result: Result, path: Path, threshold: float, done: _Done) -> None:
     if result.poses is None:
         path.unlink(missing_ok=True)
         return
-    done.written.append(write_image(path, draw(result.image, result.poses, threshold=threshold)))  # type: ignore[arg-type]
+    done.written.append(write_image(path, draw(result.image, result.poses, **options)))
 
 
 def _write(poses: list[Poses], out: Path, formats: Sequence[str]) -> list[Path]:

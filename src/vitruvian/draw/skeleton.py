@@ -14,9 +14,10 @@ from ..geometry import Affine
 from ..skeletons import Skeleton
 from ..types import Person, Poses, Record
 from . import palette, strokes
+from .masks import silhouette
 from .palette import Color
 
-STYLES = ("skeleton", "joints", "limbs")
+STYLES = ("skeleton", "joints", "limbs", "silhouette")
 _OUTSIDE = 0.25  # joints further outside of the image than this part of its longer side are left out
 _SMALL = ("nose", "eye", "ear", "toe", "heel")  # joints that lie close together: thinner, or they become one blob
 
@@ -147,7 +148,8 @@ def draw(
     ----------
     image : the image the poses belong to: whatever `vitruvian.data.as_image` takes.
     poses : the people.
-    style : ``"skeleton"`` (limbs and joints), ``"joints"`` or ``"limbs"``.
+    style : ``"skeleton"`` (limbs and joints), ``"joints"``, ``"limbs"``, or ``"silhouette"``: limbs over the people's
+        masks, white on black and without the photo, as system 0 draws its results.
     threshold : joints with a lower score are not drawn, nor limbs that end in one.
     color_by : ``"side"`` (left orange, right blue, centre white; joints in the person's colour) or ``"person"``.
     boxes : draw the boxes and their scores.
@@ -163,7 +165,7 @@ def draw(
     Raises
     ------
     ShapeError
-        Poses or masks that belong to an image of another size.
+        Poses or masks that belong to an image of another size; silhouettes of poses without masks.
     VitruvianError
         Another ``style`` or ``color_by``; `ImageError` for a file that cannot be read.
     """
@@ -176,9 +178,12 @@ def draw(
     figures = figures_of(poses, threshold)
     widths = [width or line_width(figure, size_wh) for figure in figures]
     colors = [palette.person_color(i if poses.ids is None else int(poses.ids[i])) for i in range(len(poses))]
-    if masks and poses.masks is not None:
-        _tint_masks(canvas, poses.masks, colors, widths)
     by_side = palette.edge_colors(poses.skeleton)
+    if style == "silhouette":
+        canvas, style = silhouette(poses), "limbs"
+        by_side = [palette.DARK if color == palette.CENTRE else color for color in by_side]  # to be seen on white
+    elif masks and poses.masks is not None:
+        _tint_masks(canvas, poses.masks, colors, widths)
     order = np.argsort(poses.person_scores, kind="stable")  # the surest person lies on top
     for i in order:
         if boxes and poses.boxes_from != "whole image":

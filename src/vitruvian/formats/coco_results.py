@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -153,14 +152,9 @@ def write_results(
     for p, image_id in zip(poses, ids, strict=True):
         found = p.to_coco(image_id)
         if p.masks is not None:
-            found = [{**row, "segmentation": _run_lengths(mask)} for row, mask in zip(found, p.masks, strict=True)]
+            found = [{**row, "segmentation": mask} for row, mask in zip(found, rle.packed(p.masks), strict=True)]
         rows += found
     return write_json(path, rows)
-
-
-def _run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    encoded = rle.encode(mask)
-    return {**encoded, "counts": rle.compress(encoded["counts"])}
 
 
 def _image_ids(paths: Sequence[Path | None]) -> list[int | str]:

@@ -114,6 +114,36 @@ def decompress(text: str | bytes) -> list[int]:
     return counts
 
 
+class PackedMasks:
+    """(N, H, W) bool masks kept as run lengths, some hundred bytes each: for the results of very many images.
+
+    Read it like the array, one mask at a time: ``len``, iteration, and a number as index; each reading decodes.
+
+    Attributes
+    ----------
+    shape : (N, H, W).
+    run_lengths : COCO's compressed form of each mask.
+    """
+
+    def __init__(self, masks: np.ndarray) -> None:
+        self.shape = masks.shape
+        self.run_lengths = packed(masks)
+
+    def __len__(self) -> int:
+        return len(self.run_lengths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return decode(self.run_lengths[index])
+
+
+def packed(masks: np.ndarray | PackedMasks) -> list[dict[str, Any]]:
+    """Each of (N, H, W) masks as ``{"size": [H, W], "counts": "..."}``, COCO's compressed run lengths."""
+    if isinstance(masks, PackedMasks):
+        return masks.run_lengths
+    encoded = [encode(mask) for mask in masks]
+    return [{**lengths, "counts": compress(lengths["counts"])} for lengths in encoded]
+
+
 def from_polygons(polygons: Iterable[Sequence[float]], size_wh: tuple[int, int]) -> np.ndarray:
     """(H, W) bool: the union of polygons, rasterised as COCO does.
 

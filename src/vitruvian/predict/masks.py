@@ -14,7 +14,7 @@ from ..geometry import Affine
 from ..transforms import warp
 from ..types import Outputs, Poses
 from ..weights.card import Card
-from ..weights.zoo import find_weights
+from ..weights.zoo import ZOO, find_weights
 from .backends import Backend, load_backend
 
 MASK_MODEL = "vitruvian-mask"
@@ -36,6 +36,11 @@ def load_masks(
     WeightsError
         No such model, a file that cannot be read, or one without masks.
     """
+    if os.fspath(name) == MASK_MODEL and MASK_MODEL not in ZOO:
+        raise WeightsError(
+            f"this version comes without '{MASK_MODEL}'; name a model of masks (--mask-model): a training run's folder "
+            f"or its exported file. `vitruvian train {MASK_MODEL}` trains one"
+        )
     return MaskFinder(load_backend(find_weights(name), backend, threads))
 
 
