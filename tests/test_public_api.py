@@ -12,7 +12,7 @@ import pytest
 
 import vitruvian
 
-SELECTION = "Selection(rescore_above=0.2, same_person=0.9, all_joints=True)"
+SELECTION = "Selection(rescore_above=0.2, same_person=0.9, all_joints=True, person_above=None)"
 
 # Changing a line here changes what users' programs call: say so in CHANGELOG.md.
 SIGNATURES = {
@@ -26,7 +26,7 @@ SIGNATURES = {
     f"select: 'Selection | None' = {SELECTION}) -> 'dict[str, MetricResult]'",
     "get_skeleton": "(name: 'str') -> 'Skeleton'",
     "load": "(name: 'str | os.PathLike' = 'default', backend: 'str | None' = None, threads: 'int | None' = None, "
-    "detector: 'Detector | str | os.PathLike | None' = None) -> 'Predictor'",
+    "detector: 'Detector | str | os.PathLike | None' = 'default') -> 'Predictor'",
     "read": "(name: 'str', path: 'str | os.PathLike', images: 'str | os.PathLike | None' = None, **options: 'Any') "
     "-> 'ReadResult'",
     "train": "(recipe: 'Recipe | str | os.PathLike', resume: 'bool' = False) -> 'Path'",

@@ -157,7 +157,7 @@ def hourglass() -> str:
 def detector() -> str:
     """The person detector by itself, and what it does to the pose model."""
     result = _load("detector")
-    found, both, speed = result["boxes"], result["end_to_end"], result["throughput"]
+    found, both, speed, left = (result[key] for key in ("boxes", "end_to_end", "throughput", "checked_by_poses"))
     people = f"{found['people']} people in {found['photos']} COCO photos"
     empty = f"{found['photos_without_people']} photos without people"
     rows = [
@@ -167,6 +167,11 @@ def detector() -> str:
             f"{found['recall_at_threshold']:.3f} / {found['precision_at_threshold']:.3f}",
         ),
         (f"false positives a photo, {empty}", f"{found['false_positives_per_photo_without_people']:.2f}"),
+        (
+            "after the pose model's check: recall / precision / false positives",
+            f"{left['recall_at_threshold']:.3f} / {left['precision_at_threshold']:.3f} / "
+            f"{left['false_positives_per_photo_without_people']:.2f}",
+        ),
         ("milliseconds a photo, 2 threads", f"{found['ms_per_photo']:.1f}"),
         (
             "OKS AP of the poses, flip test: detected / true boxes",

@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks import accuracy, detector, masks
 from benchmarks.common import lspet_dev, save
 
+from measure_person_above import with_person_above
 from vitruvian import load
 from vitruvian.analyze import analyze, calibrated
 from vitruvian.codecs import BoxesCodec, codec_from_dict
@@ -56,13 +57,15 @@ SCORES = "The score of a joint is the height of its heatmap's peak, not a calibr
 CALIBRATED_SCORES = "The score of a joint is the chance that it is right ({right})."
 DETECTOR_NOTES = (
     "Finds people in photos, in any pose, from about a thirtieth of the photo's longer side on. Trained from "
-    "scratch on few photos (62 with every person's box) and on composites of them: expect misses in crowds, of the "
-    "heavily hidden and of the very small, and now and then a box on something that is nobody."
+    "scratch on few photos (62 with every person's box), on composites of them and on rendered people: expect misses "
+    "in crowds, of the heavily hidden and of the very small, and now and then a box on something that is nobody. "
+    "Behind it a pose model drops boxes without a person's joints."
 )
 MASK_NOTES = (
     "The mask of the person in a box, who fills most of it. Trained on street fashion, sports people (whose masks are "
-    "another model's) and a small part of COCO: expect mistakes where people overlap, on what they hold or ride, on "
-    "small people and in bad light. The network's number for a pixel is how sure it is, not a calibrated probability."
+    "another model's), rendered people and a small part of COCO: expect mistakes where people overlap, on what they "
+    "hold or ride, on small people and in bad light. The network's number for a pixel is how sure it is, not a "
+    "calibrated probability."
 )
 
 
@@ -174,6 +177,7 @@ def main(run: str, recipe_path: str, int8: bool, calibrates: bool) -> None:
     kind = kind_of(card)
     card = replace(
         card, name=recipe.name, data=sources_of(recipe), provenance=portable(card.provenance), calibration=None,
+        person_above=None,
         notes={"boxes": DETECTOR_NOTES, "masks": MASK_NOTES, "joints": NOTES + SCORES}[kind],
         metrics=tuple(row for row in card.metrics if row["split"] == "validation"),
         codec=codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)}),
@@ -184,6 +188,8 @@ def main(run: str, recipe_path: str, int8: bool, calibrates: bool) -> None:
     export(network, card, target, crops_for(recipe, card), int8)
     if calibrates and kind == "joints":
         write_card(target, target, calibrate(target, recipe))
+    if kind == "joints":  # after the calibration, which changes scores
+        write_card(target, target, with_person_above(target))
     rows = FIGURES[kind]()
     print(*rows, sep="\n")
     write_card(target, target, read_card(target).with_metrics(*rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from vitruvian.codecs import BoxesCodec
 from vitruvian.data import read_image
 from vitruvian.errors import ShapeError, WeightsError
 from vitruvian.geometry import boxes as box_tools
-from vitruvian.predict import PersonDetector, Predictor, load, load_detector
+from vitruvian.predict import Detections, PersonDetector, Predictor, load, load_detector
+from vitruvian.predict.select import Selection
 from vitruvian.preprocess import Preprocess
 from vitruvian.skeletons import PERSON
 from vitruvian.types import Outputs
@@ -79,6 +81,24 @@ def test_a_predictor_asks_its_detector(finder, rng: np.random.Generator) -> None
         streamed = [result.poses for result in predictor.stream([dark, bright], boxes=[None, None])]
         assert [len(poses) for poses in streamed if poses is not None] == [0, 1]
     assert not detector._backend.closed  # type: ignore[attr-defined]  # not the predictor's own
+
+
+def test_what_a_detector_mistook_for_a_person_is_dropped(finder) -> None:
+    """By the pose model's own figure, where a detector has looked; not in boxes that users gave."""
+    bright = np.zeros((60, 80, 3), np.uint8)
+    bright[10:50, 20:60] = 200
+    boxes = np.array([[19.5, 9.5, 59.5, 49.5]])
+    with Predictor(finder, PersonDetector(BrightFinder())) as predictor:
+        card, mean = predictor.card, float(predictor.predict(bright).scores.mean())
+        given = [boxes, Detections(boxes, np.array([0.9]))]
+        for above, found in ((mean - 0.01, 1), (mean + 0.01, 0), (None, 1)):
+            predictor.card = replace(card, person_above=above)
+            assert len(predictor.predict(bright)) == found
+            assert [len(predictor.predict(bright, boxes=one)) for one in given] == [1, 1]
+        predictor.card = replace(card, person_above=mean + 0.01)
+        assert len(predictor.predict(bright, select=None)) == 1
+        assert len(predictor.predict(bright, select=Selection(person_above=0.0))) == 1
+        predictor.card = card
 
 
 def test_without_a_detector_an_image_is_one_person(finder) -> None:

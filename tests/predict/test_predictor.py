@@ -346,9 +346,10 @@ def test_load_a_file(tiny_model: Path, rng, backend):
 
 def test_load_a_run_folder(tiny_checkpoint, tiny_model, rng):
     image = rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)
-    with load(tiny_checkpoint, threads=1) as checkpoint, load(str(tiny_model), threads=1) as exported:
+    with load(tiny_checkpoint, None, 1, None) as checkpoint, load(str(tiny_model), None, 1, None) as exported:
         assert checkpoint.description.startswith("torch")
         a, b = checkpoint.predict(image), exported.predict(image)
+    assert len(a) == len(b) == 1
     np.testing.assert_allclose(a.scores, b.scores, atol=0.02)  # the exported weights are rounded to float16
 
 

@@ -130,6 +130,17 @@ def test_unsure_joints_can_be_left_out(rng):
     assert len(Selection(all_joints=False)(poses)) == 1
 
 
+def test_who_has_no_persons_joints_is_dropped(rng):
+    poses = people(rng, [0.3, 0.9, 0.6], apart_px=400.0)
+    means = poses.scores.mean(axis=1)
+    between = float(np.sort(means)[:2].mean())
+    kept = Selection(person_above=between)(poses)
+    np.testing.assert_array_equal(kept.keypoints, poses.keypoints[means >= between])
+    assert len(kept) == 2
+    assert len(Selection(person_above=1.0)(poses)) == 0
+    assert len(Selection(person_above=0.0)(poses)) == 3
+
+
 def test_what_does_not_fit_is_refused(rng):
     keypoints, scores = crowd(rng, 4)
     with pytest.raises(ShapeError, match=r"areas \(N,\)"):

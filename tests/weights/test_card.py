@@ -59,6 +59,12 @@ def test_what_is_not_plain_data_is_named():
         card(provenance={"versions": {1, 2}}).to_json()
 
 
+def test_the_least_score_of_a_person_travels_and_is_no_duty():
+    assert "person_above" not in json.loads(card().to_json())
+    assert Card.from_json(card().to_json()).person_above is None
+    assert Card.from_json(card(person_above=0.46).to_json()).person_above == 0.46
+
+
 def test_a_calibration_travels_and_is_no_duty():
     """Cards without one are the text they were before there were any; one that cannot be is named."""
     plain = card()

@@ -24,7 +24,7 @@ class PhotoBoxes:
     def found_by(cls, detector: Detector | None, name: str) -> PhotoBoxes:
         """Without a file: those of a detector, or none."""
         if detector is None:
-            return cls(None, "Boxes: none, so each whole image is one person (--detector default looks for people).")
+            return cls(None, "Boxes: none (--detector none), so each whole image is one person.")
         above = getattr(detector, "min_score", None)
         least = "" if above is None else f", score {above:g} or more"
         return cls(None, f"Boxes: found by {name}{least}.")

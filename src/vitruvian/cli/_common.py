@@ -91,13 +91,13 @@ def runtime_options(batch: int) -> Callable[[F], F]:
     return add
 
 
-def select_option(scored: str) -> Callable[[F], F]:
-    """``--select / --no-select``, for verbs that score people; ``scored`` says when it does."""
+def select_option(what: str) -> Callable[[F], F]:
+    """``--select / --no-select``, for verbs that score people; ``what`` says what it does besides scoring."""
     return click.option(
         "--select/--no-select",
         default=True,
         show_default=True,
-        help=f"{scored} score people by their joints above 0.2; with --boxes drop who is found twice (OKS over 0.9).",
+        help=f"Score people by their joints above 0.2; in a detector's boxes drop {what}.",
     )
 
 

@@ -26,10 +26,10 @@ def detector_options(function: F) -> F:
         (
             click.option(
                 "--detector",
-                default="none",
+                default="default",
                 show_default=True,
-                help="Who finds people: 'default' (the one that comes along, still weak), a person detector's weight "
-                "file or run folder; 'none' takes each whole image for one person.",
+                help="Who finds people: a person detector's weight file or run folder, or 'none' to take each whole "
+                "image for one person.",
             ),
             click.option(
                 "--detect-above",

@@ -50,7 +50,7 @@ _TRUTH = "truth"
     "--out", type=_FILE, help="Write the figures as JSON (over epochs: over-epochs.json in MODEL, if not given)."
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many images that have people.")
-@select_option("For oks_ap")
+@select_option("who is found twice (OKS over 0.9); for oks_ap")
 @runtime_options(batch=16)
 def command(
     model: str,

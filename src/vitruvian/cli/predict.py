@@ -69,7 +69,7 @@ _COLUMNS = 4  # people whose joints fit side by side into the table of a single 
     help="How people are drawn. silhouette: limbs over white masks on black; implies --masks.",
 )
 @click.option("--recursive", "-r", is_flag=True, help="Look into folders of folders.")
-@select_option("With --boxes")
+@select_option("who is found twice (OKS over 0.9) and, of --detector, what has no person's joints")
 @lift_options
 @mask_options
 @runtime_options(batch=8)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
@@ -45,7 +45,7 @@ def load(
     name: str | os.PathLike = "default",
     backend: str | None = None,
     threads: int | None = None,
-    detector: Detector | str | os.PathLike | None = None,
+    detector: Detector | str | os.PathLike | None = "default",
 ) -> Predictor:
     """Load a model.
 
@@ -55,9 +55,8 @@ def load(
     backend : ``"onnxruntime"``, ``"openvino"`` or ``"torch"``; by default ONNX Runtime for ``.onnx`` and torch for
         ``.safetensors``.
     threads : CPU threads of the network; None leaves the choice to the backend.
-    detector : who finds people in images that come without boxes: a `Detector`, or what `load_detector` takes
-        (``"default"`` is the one that comes along), loaded when it is first needed. None: such an image is taken for
-        one person.
+    detector : who finds people in images that come without boxes: a `Detector`, or what `load_detector` takes, loaded
+        when it is first needed. None: such an image is taken for one person.
 
     Raises
     ------
@@ -206,8 +205,9 @@ class Predictor:
             ours: heatmaps alone, and those of the mirrored picture are moved a pixel to the right before averaging.
         batch : how many people go through the network together.
         select : what is done with people from boxes that have scores: by default joints above 0.2 make up a person's
-            score, and of two people in the same pose and place one is dropped. None: as many people as boxes. People in
-            boxes without scores are always as many as these, in their order.
+            score, of two people in the same pose and place one is dropped, and so is what a detector took for a person
+            without finding a person's joints in it. None: as many people as boxes. People in boxes without scores are
+            always as many as these, in their order.
 
         Returns
         -------
@@ -327,11 +327,11 @@ class Predictor:
             if len(pending) >= 2 * batch or sum(w.item.nbytes for w in pending) > _MAX_BYTES:
                 queue.flush()
             while pending and pending[0].left == 0:
-                yield pending.popleft().result(self.skeleton, select)
+                yield pending.popleft().result(self.skeleton, select, self.card.person_above)
             del item, work  # not to be held while the next image is awaited
         queue.flush()
         while pending:
-            yield pending.popleft().result(self.skeleton, select)
+            yield pending.popleft().result(self.skeleton, select, self.card.person_above)
 
 
 class _Work:
@@ -342,7 +342,7 @@ class _Work:
         self.keypoints = np.empty((self.left, joints, 2), np.float32)
         self.scores = np.empty((self.left, joints), np.float32)
 
-    def result(self, skeleton: Skeleton, select: Selection | None) -> Result:
+    def result(self, skeleton: Skeleton, select: Selection | None, person_above: float | None) -> Result:
         item = self.item
         if item.error is not None:
             return Result(item.index, item.path, error=item.error)
@@ -357,6 +357,8 @@ class _Work:
             boxes_from=item.boxes_from,
         )
         if item.box_scores is not None and select is not None:
+            if select.person_above is None and item.boxes_from == "detector":
+                select = replace(select, person_above=person_above)
             poses = select(poses)
         return Result(item.index, item.path, poses, image=item.image)
 

@@ -38,6 +38,8 @@ class Card:
     provenance : commit, date, command, recipe, versions.
     notes : intended use and known limits, in sentences.
     calibration : what the codec's scores are worth, or None: prediction then gives them as they are.
+    person_above : the mean score of all joints below which a detector's box holds no person, or None where nobody has
+        measured it.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Card:
     provenance: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
     calibration: Calibration | None = None
+    person_above: float | None = None
 
     def __post_init__(self) -> None:
         if tuple(self.preprocess.size_wh) != tuple(self.codec.size_wh):
@@ -74,6 +77,7 @@ class Card:
             "notes": self.notes,
             # only where there is one, so that older versions' cards and those without are the same text
             **({} if self.calibration is None else {"calibration": self.calibration.to_dict()}),
+            **({} if self.person_above is None else {"person_above": self.person_above}),
         }
         return write_record(record)
 
@@ -96,6 +100,7 @@ class Card:
             provenance=data["provenance"],
             notes=data["notes"],
             calibration=Calibration.from_dict(data["calibration"]) if "calibration" in data else None,
+            person_above=float(data["person_above"]) if "person_above" in data else None,
         )
 
     @property
