@@ -15,7 +15,11 @@ from ..errors import WeightsError
 FILES = Path(__file__).parent / "files"
 """The folder of shipped models."""
 
-ZOO: dict[str, str] = {"person-detector": "person-detector.onnx", "vitruvian-s": "vitruvian-s.onnx"}
+ZOO: dict[str, str] = {
+    "person-detector": "person-detector.onnx",
+    "vitruvian-mask": "vitruvian-mask.onnx",
+    "vitruvian-s": "vitruvian-s.onnx",
+}
 """Name -> file in `FILES`."""
 
 DEFAULT = "vitruvian-s"
