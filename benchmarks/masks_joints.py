@@ -364,7 +364,8 @@ def _table(runs: list[dict[str, Any]], arms: Iterable[str], control: str) -> lis
 
 
 def _learning(runs: list[dict[str, Any]], name: str, cost: dict[str, Any]) -> dict[str, Any]:
-    """After how many views, and seconds of training steps, an arm's validation Dice is what it is."""
+    """After how many views, and seconds of training steps, an arm's validation Dice is what it is: means of the seeds
+    that get there."""
     found = [row["val_dice"] for row in runs if row["arm"] == name]
     ms = cost["training_ms_per_picture"]["harmonic" if name == _HARMONIC_ARM else "unet"]
     until = {}

@@ -77,6 +77,22 @@ def test_assignment_equals_a_written_out_loop(rng: np.random.Generator) -> None:
         assert bool(got.counts.all())  # nothing is unknown
 
 
+def test_of_equal_claims_the_first_persons_counts() -> None:
+    """Answers as near to one person as to the other go to whoever comes first; of equal boxes the second is idle."""
+    left, right, between = ([x, 10.0, x + 40, 50] for x in (10, 30, 20))
+    points = inside(_POINTS, torch.tensor([[[30.0, 10, 50, 50]]]))[0, 0] & (_STRIDES == 8)  # both may have these
+    wanted = torch.flatten(torch.nonzero(points))[:10]
+    scores = torch.full((1, len(_POINTS)), 0.1)
+    scores[0, wanted] = 0.9
+    boxes = torch.tensor(between).expand(1, len(_POINTS), 4)
+    for people in ([left, right], [right, left], [left, left], [left, right, left]):
+        learned = assign(scores, boxes, _targets(np.array([people])))
+        alone = assign(scores, boxes, _targets(np.array([people[:1]])))
+        assert torch.flatten(torch.nonzero(learned.quality[0])).tolist() == wanted.tolist()
+        assert torch.equal(learned.boxes_xyxy, alone.boxes_xyxy)
+        assert torch.equal(learned.quality, alone.quality)
+
+
 def test_unknown_regions_are_no_background_but_people_in_them_are_people() -> None:
     person, everywhere = np.array([[[10.0, 10, 40, 50]]]), np.array([[[-0.5, -0.5, 95.5, 63.5]]])
     boxes = person.repeat(len(_POINTS), axis=1)

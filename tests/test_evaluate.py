@@ -13,7 +13,16 @@ import pytest
 
 from vitruvian.codecs import HeatmapCodec
 from vitruvian.errors import ImageError, ShapeError, VitruvianError
-from vitruvian.evaluate import evaluate, joint_table, to_report, truth_box, write_joint_table
+from vitruvian.evaluate import (
+    counts,
+    evaluate,
+    joint_table,
+    judged_by,
+    masked,
+    to_report,
+    truth_box,
+    write_joint_table,
+)
 from vitruvian.metrics import MetricResult
 from vitruvian.predict import Predictor, Result, Selection
 from vitruvian.preprocess import Preprocess
@@ -73,6 +82,11 @@ def records(person) -> list[Record]:
         (person(box_xyxy=None),),
     )
     return [Record(Path(f"{i}.jpg"), i, (900, 600), LSP14, persons) for i, persons in enumerate(people)]
+
+
+def test_masks_alone_judge_those_who_have_one() -> None:
+    assert judged_by(("mask_dice", "mask_iou")) is masked
+    assert judged_by(("mask_dice", "pck")) is judged_by(("pck",)) is counts
 
 
 def test_every_person_meets_its_own_truth(records):
@@ -219,7 +233,8 @@ def test_report(records, tmp_path):
     assert {"split", "boxes", "flip", "images", "runtime", "date", "commit", "versions"} <= set(loaded)
     assert loaded["select"] is None
     report = to_report(results, oracle, split="dev", boxes="truth", flip=False, images=5, select=Selection())
-    assert report["select"] == {"rescore_above": 0.2, "same_person": 0.9, "all_joints": True}
+    chosen = {"rescore_above": 0.2, "same_person": 0.9, "all_joints": True, "person_above": None}
+    assert report["select"] == chosen
 
 
 def test_a_model_by_path(records, tiny_model, tmp_path, rng):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vitruvian.errors import ShapeError
+from vitruvian.formats.rle import PackedMasks
 from vitruvian.skeletons import COCO17, LSP14, VITRUVIAN19
 from vitruvian.types import Person, Poses
 
@@ -98,6 +99,15 @@ def test_select_keeps_every_field_in_step(rng: np.random.Generator) -> None:
             np.testing.assert_array_equal(getattr(picked, name), getattr(poses, name)[index])
         assert picked.path == poses.path
     assert len(poses.select([])) == 0
+
+
+def test_select_picks_packed_masks_too(rng: np.random.Generator) -> None:
+    masks = rng.random((3, 48, 64)) < 0.5
+    packed = _poses(rng, masks=PackedMasks(masks))
+    for index in ([2, 0], np.array([True, False, True]), slice(1, None), 1):
+        picked = packed.select(index).masks
+        assert isinstance(picked, PackedMasks)
+        np.testing.assert_array_equal(np.stack(list(picked)), masks[index].reshape(-1, 48, 64))
 
 
 def test_one_person_by_number_is_still_poses(rng: np.random.Generator) -> None:

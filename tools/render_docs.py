@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -237,10 +238,18 @@ def harmonic() -> str:
     rows = []
     for arm in learning:
         found = [arm["until_dice"][level] for level in levels]
-        cells = ("never" if f["views"] is None else f"{f['views']:,} / {f['seconds']:.0f}" for f in found)
-        rows.append((arm["arm"], *cells))
+        rows.append((arm["arm"], *(_soon(level) for level in found)))
     soon = _table(("views / seconds until Dice is", *levels), rows)
     return f"{text}\n\n{soon}"
+
+
+def _soon(found: Mapping[str, Any]) -> str:
+    """Mean views and seconds of the seeds that reach a level, and how many do where not all of them."""
+    if found["views"] is None:
+        return "never"
+    reach, seeds = found["seeds_that_reach_it"].split(" of ")
+    some = "" if reach == seeds else f" ({reach} of {seeds})"
+    return f"{found['views']:,} / {found['seconds']:.0f}{some}"
 
 
 def _masks_joints(part: str, figures: Sequence[str]) -> str:

@@ -175,18 +175,20 @@ def main(run: str, recipe_path: str, int8: bool, calibrates: bool) -> None:
         raise click.UsageError(f"'{recipe.name}' is not among {sorted(ZOO)}; add it to ZOO in weights/zoo.py first")
     card = read_card(source).as_float()
     kind = kind_of(card)
+    if calibrates and kind != "joints":
+        raise click.UsageError(f"--calibrate is for models of joints; '{recipe.name}' finds {kind}")
     card = replace(
         card, name=recipe.name, data=sources_of(recipe), provenance=portable(card.provenance), calibration=None,
         person_above=None,
         notes={"boxes": DETECTOR_NOTES, "masks": MASK_NOTES, "joints": NOTES + SCORES}[kind],
-        metrics=tuple(row for row in card.metrics if row["split"] == "validation"),
+        metrics=tuple(row for row in card.metrics if row.get("split") == "validation"),
         codec=codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)}),
     )  # fmt: skip
     network = build_model(card.model, len(card.skeleton), card.codec, **card.options)
     load_into(network, source)
     target = FILES / ZOO[recipe.name]
     export(network, card, target, crops_for(recipe, card), int8)
-    if calibrates and kind == "joints":
+    if calibrates:
         write_card(target, target, calibrate(target, recipe))
     if kind == "joints":  # after the calibration, which changes scores
         write_card(target, target, with_person_above(target))

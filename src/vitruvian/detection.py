@@ -114,12 +114,16 @@ def assign(
     order = torch.where(may, fitness + 1e-12 / (1 + apart), 0.0)
     best = order.topk(min(points_each, order.shape[-1]), dim=-1)
     chosen = torch.zeros_like(may).scatter_(-1, best.indices, best.values > 0)
-    # A point that several people want goes to the one it overlaps most; of equals, to the last.
+    # A point that several people want goes to the one it overlaps most; of equals, to the first.
     claim = torch.where(chosen, overlap + 1e-6, 0.0)
     most = torch.zeros_like(scores).scatter_reduce(0, batch[:, None].expand_as(claim), claim, "amax")
-    mine = chosen & (claim == most[batch])
+    person, point = torch.nonzero(chosen & (claim == most[batch]), as_tuple=True)
+    place = batch[person] * scores.shape[1] + point
+    first = person.new_full((scores.numel(),), len(people)).scatter_reduce(0, place, person, "amin")
+    person, point = (each[person == first[place]] for each in (person, point))
+    mine = torch.zeros_like(chosen)
+    mine[person, point] = True
     fitness, overlap = fitness * mine, overlap * mine
-    person, point = torch.nonzero(mine, as_tuple=True)
     where = (batch[person], point)
     share = fitness / fitness.amax(-1, keepdim=True).clamp(min=1e-12) * overlap.amax(-1, keepdim=True)
     quality = torch.zeros_like(scores).index_put(where, share[person, point])

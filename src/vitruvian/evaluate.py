@@ -85,7 +85,7 @@ def evaluate(
         raise VitruvianError(
             f"boxes must be None, 'truth', 'image' or a mapping of image ids to boxes and scores, got '{boxes}'"
         )
-    part = masked if all(name.startswith(MASKS) for name in metrics) else counts
+    part = judged_by(metrics)
     with_masks = any(name.startswith(MASKS) for name in metrics)
     blind = next((r for r in records if r.image_path is None and "pixels" not in r.extra), None)
     if blind is not None:
@@ -108,6 +108,11 @@ def evaluate(
             found = _predict_all(predictor, whole, given, flip, batch, progress, select, with_masks)
     aligned = [replace(record, persons=tuple(filter(part, record.persons))) for record in whole]
     return {name: METRICS[name](whole if name in PAIRS_ITSELF else aligned, found) for name in metrics}
+
+
+def judged_by(metrics: Sequence[str]) -> Callable[[Person], bool]:
+    """Who takes part in an evaluation: those with a mask where all metrics are of masks, else those with a joint."""
+    return masked if all(name.startswith(MASKS) for name in metrics) else counts
 
 
 def counts(person: Person) -> bool:

@@ -142,7 +142,7 @@ class Poses:
     size_wh : the image's (width, height).
     path : the image's file, or None for an array.
     ids : (N,) int64 identities over time, or None.
-    masks : (N, H, W) bool, or None. `formats.rle.PackedMasks` may stand in for the array, for writing results.
+    masks : (N, H, W) bool, or None. `formats.rle.PackedMasks` may stand in for the array, to save memory.
     boxes_from : where the boxes came from: ``"given"``, ``"detector"``, or ``"whole image"`` (nothing was detected:
         the image was treated as one person).
     rescore_above : joints count in `person_scores` where they score more than this; None: all of them do.

@@ -61,6 +61,21 @@ def test_a_card_says_what_8_bits_lost(call, tiny_model, tmp_path):
     said = call("models", path).output
     assert said.startswith("tiny: family 'compact', computes in int8, ")
     assert "int8       loses, in points: pck -0.19, oks_ap +0.05 (500 people)" in said
+    for written in ({}, {"loss_points": {}}, "by someone else"):
+        path = write_card(path, path, replace(card, provenance={"int8": written}))
+        assert "int8       what it loses is not on record" in call("models", path).output
+
+
+def test_a_card_says_what_its_scores_are(call, tiny_model, tmp_path):
+    from vitruvian.weights.calibration import Calibration
+    from vitruvian.weights.onnx_file import write_card
+
+    assert "person" not in call("models", tiny_model).output
+    curve = Calibration(((0, 0), (1, 1)), right="within 0.2 torso lengths", fitted_on="these")
+    card = replace(read_card(tiny_model), person_above=0.46, calibration=curve)
+    said = call("models", write_card(tiny_model, tmp_path / "m.onnx", card)).output
+    assert "person     mean score of all joints 0.46 or more; in a detector's boxes others are dropped" in said
+    assert "scores     calibrated: the chance that a joint is right (within 0.2 torso lengths), fitted on these" in said
 
 
 def test_models_lists_the_shipped_ones(call, tiny_model, monkeypatch):

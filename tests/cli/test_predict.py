@@ -58,6 +58,15 @@ def test_a_detector_of_another_maker(call, photos, tiny_model, tmp_path, one_per
     assert call(*arguments, "--detector", tiny_model).exit_code == 1  # finds joints
 
 
+@pytest.mark.parametrize("detector", [(), ("--detector", "none")])
+def test_a_layout_is_for_a_file(call, photos, tiny_model, tmp_path, detector):
+    done = call(
+        "predict", photos, "--model", tiny_model, "--out", tmp_path / "out", "--detector-layout", "yolo", *detector
+    )
+    assert done.exit_code == 2
+    assert "--detector-layout needs --detector FILE" in done.output
+
+
 def test_layouts_are_the_detectors():
     from vitruvian.cli._detector import LAYOUTS
     from vitruvian.predict import detectors

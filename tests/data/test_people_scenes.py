@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vitruvian.data import cutouts
 from vitruvian.data.people_scenes import PeopleScenes, SceneMix, collate, person_box
 from vitruvian.errors import VitruvianError
 from vitruvian.formats import rle
@@ -100,6 +101,18 @@ def test_pasted_people_are_boxed_by_what_is_seen_of_them(rng: np.random.Generato
         scene = scenes.scene(1, epoch)
         assert len(scene.boxes_xyxy) == 1
         np.testing.assert_allclose(scene.boxes_xyxy[0], _bright(scene.image), atol=1.01)
+
+
+@pytest.mark.parametrize("most_px", [0.0, 0.2, 0.3, 2.0])
+def test_edges_are_no_softer_than_asked(most_px: float, rng: np.random.Generator, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(cutouts, "paste", lambda *arguments: asked.append(arguments[3]))
+    mix = replace(_QUIET, paste_prob=1.0, soft_edge_prob=1.0, soft_edge_px=most_px)
+    scenes = _scenes([_photo((20, 2, 45, 48))], mix=mix, seed=int(rng.integers(1 << 31)))
+    for epoch in range(20):
+        scenes.scene(0, epoch)
+    assert len(asked) >= 20
+    assert min(most_px, 0.3) * (most_px >= 0.3) <= min(asked) <= max(asked) <= most_px
 
 
 def test_pasted_things_hide_people_and_are_nobody(rng: np.random.Generator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,17 @@ def test_int8_finds_what_float_finds(finder, people, tmp_path):
     (last,) = (node for node in graph.node if "heatmaps" in node.output)
     assert last.op_type == "Conv"
     assert weights[last.input[1]] == onnx.TensorProto.FLOAT  # joints are read between the cells of its maps
+
+
+def test_who_was_judged(finder, people, tmp_path):
+    """Not crowds, and people without joints only by a judge of another kind."""
+    network, card = finder
+    judged = people[12:]
+    for i, change in enumerate(({"is_crowd": True}, {"visibility": [0, 0, 0]})):
+        judged[i] = replace(judged[i], persons=(replace(judged[i].persons[0], **change),))
+    arguments = (network, card, tmp_path / "m.onnx", _crops(people, card), judged)
+    for changes, count in (({"metrics": ("oks_ap",)}, 10), ({"judge": lambda *_: {"AP50": 0.5}}, 11)):
+        assert export_int8(*arguments, threads=1, force=True, **changes).people == count
 
 
 def test_int8_that_loses_too_much_becomes_float16(finder, people, tmp_path, monkeypatch):

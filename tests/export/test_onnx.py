@@ -49,6 +49,8 @@ def test_the_file_says_what_torch_says(network_and_card, tmp_path, rng):
     assert report.crops == 5
     backend = OrtBackend(tmp_path / "m.onnx", threads=1)
     assert backend.card == card
+    kinds = {node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node}
+    assert "Expand" not in kinds, "convolutions without a bias have none here either, see `_drop_zero_biases`"
     for count in (1, 3, 7):
         batch = crops(rng, card, count)
         mean, std = (np.array(v) for v in (card.preprocess.mean, card.preprocess.std))
@@ -179,6 +181,24 @@ def test_names_that_the_graph_has_already(network_and_card, tmp_path, rng):
     assert [state[name].item() for name in taken] == [1 + i / 64 for i in range(len(taken))]
     with pytest.raises(ExportError, match="crops"):
         export_onnx(_WithNames(joints, "crops"), card, tmp_path / "n.onnx", some)
+
+
+@pytest.mark.parametrize(("value", "inputs"), [(0.0, 2), (0.5, 3)])
+@pytest.mark.parametrize("cast", [True, False])
+def test_only_biases_of_zero_are_dropped(value, inputs, cast):
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    tensor = lambda name, array: onnx.numpy_helper.from_array(np.asarray(array), name)  # noqa: E731
+    nodes = [
+        helper.make_node("Constant", [], ["one"], value=tensor("", np.float32(value))),
+        *([helper.make_node("CastLike", ["one", "x"], ["alike"])] if cast else []),
+        helper.make_node("Expand", ["alike" if cast else "one", "count"], ["bias"]),
+        helper.make_node("Conv", ["x", "weight", "bias"], ["y"]),
+    ]
+    constants = [tensor("count", np.int64([2])), tensor("weight", np.ones((2, 1, 1, 1), np.float32))]
+    x, y = (helper.make_tensor_value_info(name, floats, shape) for name, shape in (("x", [1, 1, 3, 3]), ("y", None)))
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y], constants))
+    onnx_export._drop_zero_biases(model)
+    assert len(model.graph.node[-1].input) == inputs
 
 
 def test_every_crop_is_compared(network_and_card, tmp_path, monkeypatch, rng):

@@ -9,9 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
+import onnx
 from torch import nn
 
 from vitruvian.codecs import HeatmapCodec, SimccCodec
+from vitruvian.errors import WeightsError
 from vitruvian.export import export_onnx
 from vitruvian.export.quantise import _scale_of, quantise
 from vitruvian.models import build_model
@@ -65,6 +67,15 @@ def _stir(network, rng):
             network.stage8[0][1].weight[3] = 0
             network.stage16[0][1].weight[2] = 0
             network.stage16[0][0].weight[2] = 0
+
+
+def test_a_file_without_a_scale_is_named(compact, tmp_path):
+    model = onnx.load(str(compact[2] / "int8.onnx"))
+    scale = next(t for t in model.graph.initializer if t.name.endswith(".int8_scale"))
+    model.graph.initializer.remove(scale)
+    onnx.save(model, str(tmp_path / "m.onnx"))
+    with pytest.raises(WeightsError, match=rf"m\.onnx.*'{scale.name}'"):
+        read_state(tmp_path / "m.onnx")
 
 
 def test_weights_come_back_within_half_a_step(compact):

@@ -45,6 +45,22 @@ def test_packed_masks_read_like_the_array(rng):
     assert rle.packed(masks[1:])[0]["counts"] == rle.compress(rle.encode(masks[1])["counts"])
 
 
+def test_packed_masks_are_picked_like_the_arrays(rng):
+    masks = rng.random((5, 20, 30)) < 0.3
+    packed = rle.PackedMasks(masks)
+    for index in ([3, 1], np.array([0, 0, 4]), rng.random(5) < 0.5, slice(1, None, 2), [], np.zeros(5, bool)):
+        picked = packed[index]
+        assert isinstance(picked, rle.PackedMasks)
+        assert np.shape(picked) == masks[index].shape
+        assert rle.packed(picked) == rle.packed(masks[index])
+    for number in (0, -1, np.int64(2)):
+        np.testing.assert_array_equal(packed[number], masks[number])
+    with pytest.raises(IndexError):
+        packed[[5]]
+    assert len(packed) == 5
+    assert packed.shape == masks.shape
+
+
 def test_long_runs_survive_the_string(rng):
     counts = rng.integers(0, 2**31, 200).tolist()
     assert rle.decompress(rle.compress(counts)) == counts

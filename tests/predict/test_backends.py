@@ -109,3 +109,18 @@ def test_crops_on_threads_of_their_own_give_what_they_give_together(tiny_model, 
             np.testing.assert_allclose(array, wanted[name], atol=1e-5 * np.abs(wanted[name]).max())
     for backend in (together, apart, alone):
         backend.close()
+
+
+def test_a_file_that_has_gone_is_needed_no_more(tiny_model, rng, tmp_path):
+    """Like a temporary file that is deleted once it is loaded."""
+    path = tmp_path / "moved.onnx"
+    path.write_bytes(tiny_model.read_bytes())
+    backend = load_backend(path, threads=2)
+    width, height = backend.card.preprocess.size_wh
+    crops = rng.integers(0, 256, (3, height, width, 3), dtype=np.uint8)
+    path.unlink()
+    together, kept = backend.run(crops), load_backend(tiny_model, threads=2)
+    for name, array in kept.run(crops).arrays.items():
+        np.testing.assert_allclose(together.arrays[name], array, atol=1e-5 * np.abs(array).max())
+    backend.close()
+    kept.close()

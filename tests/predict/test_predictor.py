@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -329,6 +331,37 @@ def test_closing(rng, predictor, finder, person):
         predictor.predict(image)
     with pytest.raises(VitruvianError, match="closed"):
         predictor.stream([image])
+
+
+def test_the_detector_is_loaded_once(finder, monkeypatch):
+    """However many threads ask for it at a time; and not at all by a predictor that was closed."""
+    loaded = []
+
+    class Slow:
+        closed = False
+
+        def __init__(self, name, threads):
+            loaded.append(self)
+            time.sleep(0.05)  # the others come in the meantime
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setattr("vitruvian.predict.predictor.load_detector", Slow)
+    predictor = Predictor(finder, "default")
+    threads = 4
+    start = threading.Barrier(threads)
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(lambda _: (start.wait(), predictor.detector)[1], range(threads)))
+    assert found == loaded * threads
+    predictor.close()
+    assert loaded[0].closed
+    closed = Predictor(finder, "default")
+    closed.close()
+    for ask in (lambda: closed.stream([]), lambda: closed.predict(np.zeros((9, 9, 3), np.uint8))):
+        with pytest.raises(VitruvianError, match="closed"):
+            ask()
+    assert len(loaded) == 1
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "torch"])

@@ -206,6 +206,12 @@ def test_sources(table: Path) -> None:
         read(speed=3)
 
 
+@pytest.mark.parametrize(("kind", "instead"), [("mocap_figures", "count"), ("synth_people", "pictures")])
+def test_single_pictures_have_no_nth_of_them(kind: str, instead: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=f"'every'.*'{instead}'"):
+        read_source(DataSource(format=kind, path=str(tmp_path), options={"every": 2}))
+
+
 def test_the_systems_split_names_its_leak(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = DataSource(format="poses3d", path=str(table), options={"split": "system", "part": "val"})
     assert len(read_source(source)) > 0

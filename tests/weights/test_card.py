@@ -65,6 +65,15 @@ def test_the_least_score_of_a_person_travels_and_is_no_duty():
     assert Card.from_json(card(person_above=0.46).to_json()).person_above == 0.46
 
 
+@pytest.mark.parametrize("wrong", [1.7, -0.1, float("nan"), "x", [0.5]])
+def test_a_least_score_that_cannot_be_is_refused(wrong):
+    with pytest.raises(WeightsError, match="person_above"):
+        card(person_above=wrong)
+    data = json.loads(card().to_json())
+    with pytest.raises(WeightsError, match=r"file\.onnx.*person_above"):
+        Card.from_json(json.dumps({**data, "person_above": wrong}), "file.onnx")
+
+
 def test_a_calibration_travels_and_is_no_duty():
     """Cards without one are the text they were before there were any; one that cannot be is named."""
     plain = card()

@@ -62,7 +62,11 @@ class DetectorChoice:
         ------
         WeightsError
             No such file, or neither one of this project's nor an ONNX file with a layout given.
+        click.UsageError
+            A layout, and no file.
         """
+        if self.layout is not None and self.name in ("default", "none"):
+            raise click.UsageError("--detector-layout needs --detector FILE")
         from ..predict import OnnxDetector, load_detector
 
         if self.name == "none":

@@ -69,6 +69,8 @@ def _measured(metric: dict[str, Any]) -> str:
 
 
 def _describe(card: Card, size_bytes: int) -> str:
+    from ..weights.card import INT8_RECORD
+
     preprocess = card.preprocess
     width, height = preprocess.size_wh
     codec = {k: v for k, v in _plain(card)["codec"].items() if k not in ("kind", "size_wh")}
@@ -82,15 +84,29 @@ def _describe(card: Card, size_bytes: int) -> str:
         f"options    {', '.join(f'{k} {v}' for k, v in card.options.items()) or 'the defaults of the family'}",
     ]
     if card.precision == "int8":
-        record = card.provenance["int8"]
-        loss = ", ".join(f"{name} {points:+.2f}" for name, points in record["loss_points"].items())
-        lines.append(f"int8       loses, in points: {loss} ({record['people']} people)")
+        lines.append(f"int8       {_loss(card.provenance[INT8_RECORD])}")
+    if card.person_above is not None:
+        above = f"{card.person_above:g}"
+        lines.append(f"person     mean score of all joints {above} or more; in a detector's boxes others are dropped")
+    if card.calibration is not None:
+        curve = card.calibration
+        right = f"the chance that a joint is right ({curve.right})"
+        lines.append(f"scores     calibrated: {right}, fitted on {curve.fitted_on}")
     lines += _section("measured", [_measured(metric) for metric in card.metrics])
     lines += _section("data", [", ".join(f"{k}: {v}" for k, v in source.items()) for source in card.data])
     lines += _section("made by", [f"{k}: {_short(v)}" for k, v in card.provenance.items()])
     if card.notes:
         lines += ["", card.notes]
     return "\n".join(lines)
+
+
+def _loss(record: Any) -> str:
+    """What 8 bits lost, of a file's provenance, which anybody may have written."""
+    points = record.get("loss_points") if isinstance(record, dict) else None
+    if not points:
+        return "what it loses is not on record"
+    loss = ", ".join(f"{name} {lost:+.2f}" for name, lost in points.items())
+    return f"loses, in points: {loss} ({record.get('people', 'unknown')} people)"
 
 
 def _section(title: str, entries: list[str]) -> list[str]:

@@ -54,7 +54,7 @@ class SceneMix:
     empty_paste_prob : the same for photos with nobody; the others stay empty.
     thing_prob : of what is pasted is no person, but a part of a photo with nobody.
     soft_edge_prob, soft_edge_px : pasted with a blurred edge, and by how many pixels at most.
-    recolour_prob : pasted in another light than the photo's.
+    recolour_prob : pasted in another light than the photo's, as the photometry draws it; without one never.
     person_smallest, person_largest : longer side of pasted people, log-uniform.
     zoom : a photo's longer side is the scene's times 1 / (1 + zoom) ... 1 + zoom.
     flip_prob : a photo, or a pasted person, mirrored.
@@ -281,7 +281,8 @@ class PeopleScenes:
             cutout = cutouts.thing(rng, cutout, self._photos[self._empty[int(rng.integers(len(self._empty)))]])
         if self.photometry is not None and rng.random() < mix.recolour_prob:
             cutout = replace(cutout, pixels=self.photometry(rng, cutout.pixels))
-        soften_px = float(rng.uniform(0.3, mix.soft_edge_px)) if rng.random() < mix.soft_edge_prob else 0.0
+        least_px = 0.3 if mix.soft_edge_px >= 0.3 else 0.0
+        soften_px = float(rng.uniform(least_px, mix.soft_edge_px)) if rng.random() < mix.soft_edge_prob else 0.0
         pasted = cutouts.paste(canvas.image, cutout, self._anywhere(rng, canvas, cutout), soften_px)
         if pasted is not None:
             self._note_pasted(canvas, *pasted, is_thing)

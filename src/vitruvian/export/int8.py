@@ -14,7 +14,7 @@ import numpy as np
 from torch import nn
 
 from ..errors import ExportError
-from ..evaluate import evaluate
+from ..evaluate import evaluate, judged_by
 from ..predict import Predictor
 from ..predict.backends import OrtBackend
 from ..types import Record
@@ -42,7 +42,7 @@ class Int8Report:
     kind : ``"int8"``, or ``"float16"`` where int8 lost too much (of the weights alone, see `export_onnx`).
     bytes, bytes_float : of int8 and of float32.
     figures : metric -> value with float32, value with int8, and the loss in points.
-    people : who was judged. crops : with how many activations were calibrated.
+    people : how many were judged: with a ``judge`` all but crowds. crops : with how many activations were calibrated.
     speed_up : median time of float32 over that of int8, taken in turns in this process.
     """
 
@@ -105,7 +105,8 @@ def export_int8(
             ratio = speed_up(one, two, crops[:4])
         if not figures:
             raise ExportError(f"nothing could be measured on these {len(records)} images; int8 needs a judge")
-        people = sum(not person.is_crowd for record in records for person in record.persons)
+        takes_part = judged_by(metrics) if judge is None else lambda person: not person.is_crowd
+        people = sum(takes_part(person) for record in records for person in record.persons)
         sizes = small.stat().st_size, plain.stat().st_size
         report = Int8Report(path, "int8", *sizes, figures, people, len(crops), ratio)
         if report.loss > allowed and not force:

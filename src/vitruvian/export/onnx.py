@@ -151,11 +151,22 @@ def _drop_zero_biases(model: Any) -> None:
 
     Runtimes do not see through it, and would not fold the batch norm that follows: a third more time.
     """
-    maker = {name: node.op_type for node in model.graph.node for name in node.output}
+    makers = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
-        if node.op_type in ("Conv", "ConvTranspose") and len(node.input) == 3 and maker.get(node.input[2]) == "Expand":
+        if node.op_type in ("Conv", "ConvTranspose") and len(node.input) == 3 and _is_zero(node.input[2], makers):
             node.input.pop()
     need("onnxscript.optimizer", "train", "ONNX export").remove_unused_nodes(model)
+
+
+def _is_zero(name: str, makers: dict[str, Any]) -> bool:
+    """Whether a tensor is the constant 0, cast and expanded or not; ``makers`` are the nodes by their outputs."""
+    node = makers.get(name)
+    while node is not None and node.op_type in ("Expand", "Cast", "CastLike"):
+        node = makers.get(node.input[0])
+    if node is None or node.op_type != "Constant":
+        return False
+    (value,) = node.attribute
+    return value.name == "value" and not need("onnx.numpy_helper", "train", "ONNX export").to_array(value.t).any()
 
 
 def _name_as_the_network(graph: Any) -> None:

@@ -12,8 +12,9 @@ Dollár), written anew for numpy; results are equal to it bit for bit:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -117,7 +118,8 @@ def decompress(text: str | bytes) -> list[int]:
 class PackedMasks:
     """(N, H, W) bool masks kept as run lengths, some hundred bytes each: for the results of very many images.
 
-    Read it like the array, one mask at a time: ``len``, iteration, and a number as index; each reading decodes.
+    Read it like the array, one mask at a time: ``len``, iteration, and a number as index; each reading decodes. A
+    slice, a list or an array of indices, or a mask (N,) picks some of them, which stay packed.
 
     Attributes
     ----------
@@ -132,8 +134,19 @@ class PackedMasks:
     def __len__(self) -> int:
         return len(self.run_lengths)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        return decode(self.run_lengths[index])
+    @overload
+    def __getitem__(self, index: int | np.integer) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | np.ndarray) -> PackedMasks: ...
+
+    def __getitem__(self, index: Any) -> np.ndarray | PackedMasks:
+        if isinstance(index, int | np.integer):
+            return decode(self.run_lengths[index])
+        picked = copy.copy(self)
+        picked.run_lengths = [self.run_lengths[i] for i in np.arange(len(self))[index]]
+        picked.shape = (len(picked.run_lengths), *self.shape[1:])
+        return picked
 
 
 def packed(masks: np.ndarray | PackedMasks) -> list[dict[str, Any]]:

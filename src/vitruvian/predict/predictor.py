@@ -7,6 +7,7 @@ a batch is decoded in one call, and each joint goes back to its photo through th
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -118,6 +119,7 @@ class Predictor:
         self._backend: Backend | None = backend
         self._detector, self._threads = detector, threads
         self._own: PersonDetector | None = None
+        self._lock = threading.Lock()
         self.card: Card = backend.card
         self.description: str = backend.description
 
@@ -146,19 +148,25 @@ class Predictor:
 
     @property
     def detector(self) -> Detector | None:
-        """Who finds people in images without boxes, or None; loaded now if it was not yet."""
-        if isinstance(self._detector, str | os.PathLike):
-            self._detector = self._own = load_detector(self._detector, threads=self._threads)
-        return self._detector
+        """Who finds people in images without boxes, or None; loaded now if it was not yet.
+
+        `VitruvianError` after `close`.
+        """
+        with self._lock:
+            self.backend  # noqa: B018  (says that the predictor was closed)
+            if isinstance(self._detector, str | os.PathLike):
+                self._detector = self._own = load_detector(self._detector, threads=self._threads)
+            return self._detector
 
     def close(self) -> None:
         """Release the backend, and the detector where it was loaded here; closing twice is fine."""
-        if self._backend is not None:
-            self._backend.close()
-            self._backend = None
-        if self._own is not None:
-            self._own.close()
-            self._own = None
+        with self._lock:  # or a detector that is being loaded would never be closed
+            if self._backend is not None:
+                self._backend.close()
+                self._backend = None
+            if self._own is not None:
+                self._own.close()
+                self._own = None
 
     @overload
     def predict(

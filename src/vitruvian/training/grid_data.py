@@ -26,6 +26,9 @@ captured poses (`synth.mocap`), a folder of ``vitruvian synth``, and Human3.6M i
 _OPTIONS = ("subjects", "actions", "every", "split", "part")
 """Options of every source; what else is among them goes to the reader."""
 
+_SINGLE = {"mocap_figures": "count", "synth_people": "pictures"}
+"""Formats whose frames do not follow each other, so that there is no n-th of them, and what takes fewer instead."""
+
 
 def read_source(source: DataSource) -> Frames3D:
     """The frames of one source in camera axes, chosen by ``subjects``, ``actions``, ``every``, ``split`` with ``part``.
@@ -33,11 +36,17 @@ def read_source(source: DataSource) -> Frames3D:
     Raises
     ------
     RecipeError
-        An unknown format, options that its reader does not take, or a split without a part.
+        An unknown format, options that its reader does not take, ``every`` where each frame is a sequence of its own,
+        or a split without a part.
     VitruvianError
         What the reader raises, or no frame left.
     """
     options: dict[str, Any] = dict(source.options)
+    if "every" in options and source.format in _SINGLE:
+        raise RecipeError(
+            f"source '{source.path}': frames of '{source.format}' do not follow each other, so 'every' has no meaning; "
+            f"take fewer with '{_SINGLE[source.format]}'"
+        )
     # Readers choose subjects and actions by themselves, before they open or draw anything.
     own = () if source.format in ("poses3d", "synth_people") else ("subjects", "actions")
     chosen = {name: options.pop(name) for name in _OPTIONS if name in options and name not in own}

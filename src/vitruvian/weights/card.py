@@ -61,6 +61,9 @@ class Card:
                 f"card '{self.name}': crops are {self.preprocess.size_wh}, but the codec is for {self.codec.size_wh}; "
                 "the two sizes must be the same"
             )
+        above = self.person_above
+        if above is not None and not (isinstance(above, int | float) and 0 <= above <= 1):
+            raise WeightsError(f"card '{self.name}': person_above must be None or a number in 0..1, got {above!r}")
 
     def to_json(self) -> str:
         """One JSON object; `from_json` is its inverse. `WeightsError` where a field holds other than plain data."""
@@ -100,7 +103,7 @@ class Card:
             provenance=data["provenance"],
             notes=data["notes"],
             calibration=Calibration.from_dict(data["calibration"]) if "calibration" in data else None,
-            person_above=float(data["person_above"]) if "person_above" in data else None,
+            person_above=data.get("person_above"),
         )
 
     @property

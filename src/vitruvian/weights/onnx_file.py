@@ -44,6 +44,8 @@ def read_initializers(path: str | Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
     arrays = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
     for name in [name.removesuffix(INT8) for name in arrays if name.endswith(INT8)]:
+        if name + INT8_SCALE not in arrays:
+            raise WeightsError(f"{path} has '{name}{INT8}' without '{name}{INT8_SCALE}'; export the model again")
         arrays[name] = arrays.pop(name + INT8) * arrays.pop(name + INT8_SCALE)
     return {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in arrays.items()}
 

@@ -60,8 +60,14 @@ def test_a_range_of_pictures_and_people_that_show(folder: Path) -> None:
     least = float(np.median(shares))
     chosen = read_synth_people(folder, min_visible=least)
     np.testing.assert_array_equal(chosen.joints_mm, everyone.joints_mm[shares >= least])
-    with pytest.raises(FormatError, match="nobody in pictures 7 to 9"):
-        read_synth_people(folder, pictures=(7, 9))
+    with pytest.raises(FormatError, match="nobody in pictures 0 to 4"):
+        read_synth_people(folder, min_visible=1.1)
+
+
+@pytest.mark.parametrize("wrong", [(0, 5), (7, 9), (-1, 2), (2, 2), (3, 1)])
+def test_pictures_that_are_not_there_are_refused(folder: Path, wrong: tuple[int, int]) -> None:
+    with pytest.raises(FormatError, match="0 to 4"):
+        read_synth_people(folder, pictures=wrong)
 
 
 def test_a_folder_becomes_one_file(folder: Path, tmp_path: Path) -> None:

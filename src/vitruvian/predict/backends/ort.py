@@ -45,16 +45,20 @@ class OrtBackend:
 
     def run(self, crops: np.ndarray) -> Outputs:
         """See `Backend.run`."""
-        if len(crops) < 2 or self._workers < 2:
+        pool = self._ready_pool() if len(crops) > 1 and self._workers > 1 else None
+        if pool is None:
             arrays = self._session.run(self._names, {self._input: crops})
         else:
-            each = list(self._ready_pool().map(self._run_one, crops))
+            each = list(pool.map(self._run_one, crops))
             arrays = [np.concatenate(parts) for parts in zip(*each, strict=True)]
         return Outputs(dict(zip(self._names, arrays, strict=True)))
 
-    def _ready_pool(self) -> ThreadPoolExecutor:
+    def _ready_pool(self) -> ThreadPoolExecutor | None:
+        """The threads, with their session; None where the file has gone since the first session was opened."""
         with self._lock:  # calls may come from several threads
             if self._pool is None:
+                if not self._path.is_file():
+                    return None
                 self._alone = open_session(self._path, 1)
                 self._pool = ThreadPoolExecutor(self._workers, "vitruvian-ort")
             return self._pool

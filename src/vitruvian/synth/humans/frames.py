@@ -44,7 +44,7 @@ def read_synth_people(
     Raises
     ------
     FormatError
-        Not such a folder, or nobody left.
+        Not such a folder, a range of pictures that it does not have, or nobody left.
     SkeletonError
         A skeleton with joints that bodies do not have.
     """
@@ -53,7 +53,10 @@ def read_synth_people(
     chosen = get_skeleton(skeleton)
     joints = landmarks.for_skeleton(chosen)
     image = arrays["image_index"]
-    first, end = pictures or (0, len(arrays["focal_px"]))
+    count = len(arrays["focal_px"])
+    first, end = pictures or (0, count)
+    if not 0 <= first < end <= count:
+        raise FormatError(folder, f"pictures must be a range within 0 to {count}, got {first} to {end}")
     seen = (arrays["visibility"][:, joints] == 2).mean(axis=1)
     rows = np.flatnonzero(
         np.isfinite(arrays["boxes_xyxy"]).all(axis=1) & (image >= first) & (image < end) & (seen >= min_visible)
