@@ -273,3 +273,26 @@ def test_missing_parquet_is_said_before_the_work(predict, photos, tmp_path, monk
     assert done.exit_code == 1
     assert "pip install 'vitruvian[tables]'" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_named_like_anothers_cut_out_does_not_replace_it(tmp_path):
+    from vitruvian.cli.predict import _picture_paths
+
+    out = tmp_path / "out"
+    names = [
+        path.name for path in _picture_paths([tmp_path / "a.jpg", tmp_path / "a_cut.png", tmp_path / "a_3d.png"], out)
+    ]
+    assert names == ["a.png", "a_cut_pose.png", "a_3d_pose.png"]
+
+
+def test_a_least_score_without_a_detector_is_refused(call, photos, tiny_model):
+    done = call("predict", photos, "--model", tiny_model, "--detector", "none", "--detect-above", "0.9")
+    assert done.exit_code == 2
+    assert "--detect-above is for a detector" in done.output
+
+
+def test_a_model_of_masks_alone_is_refused(call, photos, tmp_path):
+    done = call("predict", photos, "--model", "vitruvian-mask", "--out", tmp_path / "out", "--threads", 1)
+    assert done.exit_code == 2
+    assert "finds no joints" in done.output
+    assert not (tmp_path / "out").exists()

@@ -63,10 +63,12 @@ class DetectorChoice:
         WeightsError
             No such file, or neither one of this project's nor an ONNX file with a layout given.
         click.UsageError
-            A layout, and no file.
+            A layout, and no file; a least score, and no detector.
         """
         if self.layout is not None and self.name in ("default", "none"):
             raise click.UsageError("--detector-layout needs --detector FILE")
+        if self.above is not None and self.name == "none":
+            raise click.UsageError("--detect-above is for a detector; --detector none asks nobody")
         from ..predict import OnnxDetector, load_detector
 
         if self.name == "none":

@@ -39,7 +39,7 @@ def command(name: str | None, as_json: bool) -> None:
         table.add_row(
             f"{known} (default)" if known == DEFAULT else known,
             card.model,
-            f"{len(card.skeleton)} ({card.skeleton.name})",
+            f"{len(card.skeleton)} ({card.skeleton.name})" if card.codec.finds_joints else "-",
             f"{width} x {height}",
             card.codec.kind,
             f"{paths[known].stat().st_size / 1e6:.1f} MB" + (", int8" if card.precision == "int8" else ""),
@@ -77,7 +77,7 @@ def _describe(card: Card, size_bytes: int) -> str:
     lines = [
         f"{card.name}: family '{card.model}', computes in {card.precision}, {size_bytes / 1e6:.1f} MB",
         "",
-        f"joints     {len(card.skeleton)}, skeleton '{card.skeleton.name}': {', '.join(card.skeleton.names)}",
+        f"joints     {_joints(card)}",
         f"input      {width} x {height} px, {preprocess.colour} uint8, box padded by {preprocess.padding:g}, "
         f"mean {_numbers(preprocess.mean)}, std {_numbers(preprocess.std)}",
         f"codec      {card.codec.kind}: {', '.join(f'{k} {v}' for k, v in codec.items())}",
@@ -98,6 +98,12 @@ def _describe(card: Card, size_bytes: int) -> str:
     if card.notes:
         lines += ["", card.notes]
     return "\n".join(lines)
+
+
+def _joints(card: Card) -> str:
+    if not card.codec.finds_joints:
+        return "none"
+    return f"{len(card.skeleton)}, skeleton '{card.skeleton.name}': {', '.join(card.skeleton.names)}"
 
 
 def _loss(record: Any) -> str:

@@ -121,6 +121,8 @@ def command(
     done = _Done()
     bar, advance = progress_bar("predicting", len(photos))
     with output_folder(out), load(model, backend, threads, detector=finder) as predictor:
+        if not predictor.card.codec.finds_joints:
+            raise click.UsageError(f"'{predictor.card.name}' finds no joints; models of masks are for --mask-model")
         click.echo(f"Model: {predictor.card.name} ({predictor.description})")
         click.echo(people.said)
         masking.open(predictor, backend, threads, flip, batch)
@@ -182,11 +184,15 @@ def _check_formats(formats: Sequence[str]) -> None:
 
 
 def _picture_paths(photos: Sequence[Path], out: Path) -> list[Path]:
-    """Where each photo's drawing goes: its name, unless that is one of the photos themselves."""
+    """Where each photo's drawing goes: its name, unless that is one of the photos themselves, or what another photo's
+    cut-out or 3D picture is called.
+    """
     from ..formats.writing import unique_names
 
+    names = unique_names(photos)
     taken = {photo.resolve() for photo in photos}
-    paths = [out / f"{name}.png" for name in unique_names(photos)]
+    taken |= {(out / f"{name}_{what}.png").resolve() for name in names for what in ("cut", "3d")}
+    paths = [out / f"{name}.png" for name in names]
     return [path.with_stem(f"{path.stem}_pose") if path.resolve() in taken else path for path in paths]
 
 
@@ -226,7 +232,7 @@ def _summarise(done: _Done, count: int, threshold: float, seconds: float) -> Non
     click.echo(f"{plural(people, 'person')} in {plural(len(done.poses), 'image')}, {seconds:.1f} s")
     nobody = sum(len(poses) == 0 for poses in done.poses)
     if nobody:
-        click.echo(f"nobody was found in {plural(nobody, 'image')} (--detect-above asks for less certainty)")
+        click.echo(f"nobody was found in {plural(nobody, 'image')} (a lower --detect-above finds more)")
     for path in done.written[:_LISTED]:
         click.echo(f"wrote {path}")
     if len(done.written) > _LISTED:
