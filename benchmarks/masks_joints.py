@@ -2,7 +2,7 @@
 
 What the system reported (five-thousand pictures of its own, batches of one, 100 epochs on a GPU) cannot be repeated
 here, so every arm is one of its recipes in one common, modern and small setting: sports people of LSPET with joints by
-hand and masks by MediaPipe Pose (``tools/mediapipe_masks.py`` makes them), crops of 96x96, narrow networks, Adam with
+hand and masks by MediaPipe Pose (``tools/mediapipe_labels.py`` makes them), crops of 96x96, narrow networks, Adam with
 averaged weights, bfloat16. The harmonic network and the rival U-Nets learn the mask alone.
 
 The system adds its losses as they are. "Corrected" arms weigh them so that no head drowns the others, learn the mask by
@@ -166,7 +166,7 @@ def _people() -> dict[str, Path]:
     """The people of LSPET who have a mask, in an annotation file for each part."""
     if not _PEOPLE.is_file():
         raise FileNotFoundError(
-            f"{_PEOPLE} is not there; make it with: python tools/mediapipe_masks.py "
+            f"{_PEOPLE} is not there; make it with: python tools/mediapipe_labels.py "
             f"{_PHOTOS.parent / 'person_keypoints_train.json'} {_PHOTOS} {_PEOPLE}"
         )
     found = json.loads(_PEOPLE.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from vitruvian.training.memory import keep_memory
 from vitruvian.training.module import LitPose
 from vitruvian.training.run import card_of, loaders
 
-_RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "vitruvian-s.yaml"
+_RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "vitruvian-s-3.yaml"
 
 
 def run(batches: int = 40) -> dict[str, Any]:

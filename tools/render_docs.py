@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md", "docs/models.md", "docs/pose3d-output.md", "docs/training.md")
+PAGES = ("README.md", "docs/models.md", "docs/pose3d.md", "docs/pose3d-output.md", "docs/training.md")
 
 
 def _load(name: str) -> dict:
@@ -286,11 +287,39 @@ def harmonic_speed() -> str:
     return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
 
 
+def grid_pretraining() -> str:
+    """What the grid task brings to 3D regression."""
+    result = _load("grid_pretraining")
+    first = {a: statistics.fmean(r["val_mpjpe_mm"][0] for r in result["runs"] if r["arm"] == a) for a in _arms(result)}
+    rows = [
+        (
+            r["arm"],
+            r["seeds"],
+            f"{first[r['arm']]:.1f}",
+            *("{mean:.1f} ± {deviation:.1f}".format(**r[name]) for name in ("test_mpjpe_mm", "test_pa_mpjpe_mm")),
+            r["epochs_until_as_good_as_scratch"],
+        )
+        for r in result["arms"]
+    ]
+    mean = result["mean_pose"]
+    rows.append(("mean pose", "", "", f"{mean['test_mpjpe_mm']:.1f}", f"{mean['test_pa_mpjpe_mm']:.1f}", ""))
+    header = ("transfer", "seeds", "MPJPE after one epoch", "MPJPE", "PA-MPJPE", "epochs until as good as from scratch")
+    counts, epochs = result["pictures"], result["epochs"]
+    said = f"mm; {counts['train']:,} rendered pictures, {epochs['grid']} epochs of the grid task, {epochs['pose']} of "
+    said += f"regression; {counts['test']} test pictures with bodies, takes and clothes of their own."
+    return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
+
+
+def _arms(result: dict) -> list[str]:
+    return [row["arm"] for row in result["arms"]]
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "adversarial": adversarial,
     "attention": attention,
     "detector": detector,
+    "grid_pretraining": grid_pretraining,
     "harmonic": harmonic,
     "harmonic_speed": harmonic_speed,
     "hourglass": hourglass,

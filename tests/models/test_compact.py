@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from vitruvian.codecs import PixelsCodec
+from vitruvian.codecs import HeatmapCodec, PixelsCodec
 from vitruvian.errors import VitruvianError
 from vitruvian.models import build_model, side_multiple
 from vitruvian.training import Recipe
@@ -42,3 +43,15 @@ def test_sides() -> None:
     assert side_multiple("unet", levels="many") == 32
     with pytest.raises(VitruvianError, match="multiples of 16"):
         build_model("unet", 3, PixelsCodec((40, 48)))
+
+
+def test_inner_channels_are_those_between_the_two_convolutions() -> None:
+    """Each one less takes 9 (in + out) weights and two of the batch norm from its block; the default is the width."""
+
+    def count(**options: Any) -> int:
+        return sum(p.numel() for p in build_model("compact", 19, HeatmapCodec(), **options).parameters())
+
+    assert count(inner=(96, 192, 256)) == count() == 3_742_348
+    assert count(inner=(96, 144, 160)) == count() - 2 * 48 * (9 * 384 + 2) - 96 * (9 * 512 + 2)
+    with pytest.raises(VitruvianError, match="inner"):
+        build_model("compact", 19, HeatmapCodec(), inner=(96, 144))

@@ -20,6 +20,7 @@ from ..skeletons import Skeleton
 from ..transforms import Geometry, Photometry, warp
 from ..types import Person, Record, Sample
 from .images import read_image
+from .mixing import UNCHANGED, Mixing
 from .photo_store import PhotoStore
 
 
@@ -73,6 +74,13 @@ class PoseDataset:
     cache_bytes : decoded photos kept in memory; the rest are decoded each time. All of COCO takes about 55 GB.
     teaches : who takes part: people with a labelled ``"joint"``, with a ``"mask"``, or with ``"either"``. Samples have
         masks unless it is ``"joint"``.
+    mixing : other surroundings, or None. Second people are those among ``records`` who have a mask.
+    photos : records of photos without people, which ``mixing`` takes backgrounds and things from.
+
+    Raises
+    ------
+    VitruvianError
+        No person that teaches anything, or none with a mask or no photo for a ``mixing`` that needs one.
     """
 
     def __init__(
@@ -87,6 +95,8 @@ class PoseDataset:
         decode: Callable[[Record], np.ndarray] = photo,
         cache_bytes: int = 8 * 2**30,
         teaches: str = "joint",
+        mixing: Mixing | None = None,
+        photos: Sequence[Record] = (),
     ) -> None:
         if teaches not in ("joint", "mask", "either"):
             raise VitruvianError(f"teaches is 'joint', 'mask' or 'either', got '{teaches}'")
@@ -107,6 +117,15 @@ class PoseDataset:
             raise VitruvianError(
                 f"no person with {wanted} among {len(self.records)} images; is it the right annotation file?"
             )
+        self.mixing = mixing
+        self._donors = [i for i, (_, person) in enumerate(self.people) if person.segmentation is not None]
+        self._without_people = PhotoStore(photos, decode, cache_bytes)
+        self._photo_count = len(photos)
+        if mixing is not None:
+            if not self._donors:
+                raise VitruvianError("mixing cuts people out along their masks, and nobody here has one")
+            if not photos and (mixing.background_prob or mixing.thing_prob):
+                raise VitruvianError("mixing: background_prob and thing_prob need photos without people")
 
     def _takes(self, person: Person) -> bool:
         jointed = bool(person.labelled.any())
@@ -142,23 +161,37 @@ class PoseDataset:
             change, flipped = self.geometry.sample(rng, preprocess.size_wh)
             frame_to_input = change @ preprocess.frame_to_input(box)
         crop = warp(image, frame_to_input, preprocess.size_wh, preprocess.fill)
+        keypoints, visibility = joints_under(frame_to_input, person, self.skeleton, flipped)
+        changes = self.mixing.draw(rng) if self.mixing is not None else UNCHANGED
+        mask = None
+        if person.segmentation is not None and (self.teaches != "joint" or any(changes)):
+            mask = warp(self._mask(index), frame_to_input, preprocess.size_wh)
+        if any(changes):
+            labelled = np.where((visibility > 0)[:, None], keypoints, np.nan)
+            crop, mask = changes.apply(rng, crop, mask, labelled, self._somebody, self._photo)
         if self.photometry is not None:
             crop = self.photometry(rng, crop)
-        keypoints, visibility = joints_under(frame_to_input, person, self.skeleton, flipped)
-        mask = None
-        if self.teaches != "joint" and person.segmentation is not None:
-            whole = self._mask(index, (image.shape[1], image.shape[0]))
-            mask = (warp(whole, frame_to_input, preprocess.size_wh) >= 128).astype(np.uint8)
+        mask = None if mask is None or self.teaches == "joint" else (mask >= 128).astype(np.uint8)
         return Sample(crop, keypoints, visibility, frame_to_input, mask, flipped)
 
-    def _mask(self, index: int, size_wh: tuple[int, int]) -> np.ndarray:
+    def _somebody(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The photo and the mask of a random person who has one."""
+        index = self._donors[int(rng.integers(len(self._donors)))]
+        return self.image(self.people[index][0]), self._mask(index)
+
+    def _photo(self, rng: np.random.Generator) -> np.ndarray:
+        """A random photo without people."""
+        return self._without_people[int(rng.integers(self._photo_count))]
+
+    def _mask(self, index: int) -> np.ndarray:
         """(H, W) uint8 0 or 255: a person's mask on the photo, kept as bits, an eighth of a byte a pixel."""
+        height, width = self.image(self.people[index][0]).shape[:2]
         bits = self._masks.get(index)
         if bits is None:
-            bits = np.packbits(rle.to_mask(self.people[index][1].segmentation, size_wh))
+            bits = np.packbits(rle.to_mask(self.people[index][1].segmentation, (width, height)))
             if self._photos.take_room(bits.nbytes):
                 self._masks[index] = bits
-        return np.unpackbits(bits, count=size_wh[0] * size_wh[1]).reshape(size_wh[::-1]) * np.uint8(255)
+        return np.unpackbits(bits, count=width * height).reshape(height, width) * np.uint8(255)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         """A sample as arrays that a loader can stack; ``key`` is an index or (index, epoch)."""

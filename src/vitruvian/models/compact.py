@@ -26,6 +26,7 @@ class CompactNet(nn.Module):
     codec : decides the head.
     widths : channels at strides 4, 8, 16 and 32.
     depths : residual blocks at strides 8, 16 and 32.
+    inner : channels inside of those blocks; ``widths`` where it is not given.
     neck : channels of the fused features at strides 16 and 8.
     fine : channels of further fused features at stride 4, or at strides 4 and 2, which the head then sees: for masks,
         whose edges are finer than joints.
@@ -39,17 +40,20 @@ class CompactNet(nn.Module):
         depths: tuple[int, int, int] = (1, 2, 1),
         neck: tuple[int, int] = (128, 96),
         fine: tuple[int, ...] = (),
+        inner: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         whole_numbers("widths", widths, 4)
         whole_numbers("depths", depths, 3, least=0)
         whole_numbers("neck", neck, 2)
         whole_numbers("fine", fine, min(len(fine), 2))
+        inner = inner or widths[1:]
+        whole_numbers("inner", inner, 3)
         stem, w8, w16, w32 = widths
         self.stem = nn.Sequential(conv_bn_act(3, _FIRST, 3, 2), conv_bn_act(_FIRST, stem, 3, 2))
-        self.stage8 = _stage(stem, w8, depths[0])
-        self.stage16 = _stage(w8, w16, depths[1])
-        self.stage32 = _stage(w16, w32, depths[2])
+        self.stage8 = _stage(stem, w8, depths[0], inner[0])
+        self.stage16 = _stage(w8, w16, depths[1], inner[1])
+        self.stage32 = _stage(w16, w32, depths[2], inner[2])
         self.down32 = conv_bn_act(w32, neck[0], 1, act=False)
         self.side16 = conv_bn_act(w16, neck[0], 1, act=False)
         self.fuse16 = conv_bn_act(neck[0], neck[0], 3)
@@ -88,8 +92,9 @@ class _Finer(nn.Module):
         return self.fuse(torch.relu(self.side(side) + _twice(self.down(coarse))))
 
 
-def _stage(c_in: int, width: int, depth: int) -> nn.Sequential:
-    return nn.Sequential(conv_bn_act(c_in, width, 3, 2), *(BasicBlock(width, width) for _ in range(depth)))
+def _stage(c_in: int, width: int, depth: int, inner: int) -> nn.Sequential:
+    blocks = (BasicBlock(width, width, inner=inner) for _ in range(depth))
+    return nn.Sequential(conv_bn_act(c_in, width, 3, 2), *blocks)
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -75,6 +75,17 @@ class InputPart(_Strict):
     progressive: tuple[tuple[int, int, int], ...] = ()
 
 
+class MixingPart(_Strict):
+    """Other surroundings of training crops: the shares of `data.mixing.Mixing`, and sources of photos without people
+    (``format: photos``) for backgrounds and things.
+    """
+
+    background_prob: float = Field(0.0, ge=0, le=1)
+    person_prob: float = Field(0.0, ge=0, le=1)
+    thing_prob: float = Field(0.0, ge=0, le=1)
+    photos: tuple[DataSource, ...] = ()
+
+
 class LossPart(_Strict):
     """``name`` in `LOSSES` with its options."""
 
@@ -198,7 +209,8 @@ class Recipe(_Strict):
 
     ``views_per_epoch`` makes an epoch of that many people, drawn anew each time, instead of all. ``stop_after`` ends
     the run after that many of its ``epochs``, on the schedule of all of them. ``augment`` names a preset instead of
-    ``geometry`` and ``photometry``; ``scenes`` are the amounts of a person detector's `SceneMix`. ``cache_gb`` is the
+    ``geometry`` and ``photometry``; ``scenes`` are the amounts of a person detector's `SceneMix`, ``mixing``
+    changes what surrounds people in crops. ``cache_gb`` is the
     memory for decoded photos. ``keep_epochs`` keeps the weights of every validated epoch, ``pictures`` draws so many
     people at each validation. ``whole_pictures`` trains on pictures of one person as they are, in batches of one size,
     instead of on crops.
@@ -217,6 +229,7 @@ class Recipe(_Strict):
     geometry: dict[str, float] = {}
     photometry: dict[str, float] = {}
     scenes: dict[str, Any] = {}
+    mixing: MixingPart | None = None
     adversarial: AdversarialPart | None = None
     lifting: LiftingPart | None = None
     grid: GridPart | None = None

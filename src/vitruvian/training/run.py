@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from ..codecs import BoxesCodec, Codec, HeatmapCodec, PixelsCodec, codec_from_dict
 from ..data import PoseDataset, SizeSchedule
+from ..data.mixing import Mixing
 from ..data.people_scenes import FILL, PeopleScenes, SceneMix, collate
 from ..data.whole_pictures import WholePictures
 from ..errors import RecipeError, VitruvianError
@@ -54,6 +55,10 @@ def build_dataset(recipe: Recipe, sources: Sequence[DataSource], training: bool)
     preprocess = _preprocess_of(recipe)
     sizes = SizeSchedule(preprocess.size_wh, tuple((until, (w, h)) for until, w, h in recipe.input.progressive))
     geometry, photometry = augmentation(recipe) if training else (None, None)
+    mixing, photos = None, []
+    if training and recipe.mixing is not None:
+        mixing = Mixing(**recipe.mixing.model_dump(exclude={"photos"}))
+        photos = gather(recipe.mixing.photos)[0]
     dataset = PoseDataset(
         records,
         get_skeleton(recipe.skeleton),
@@ -64,6 +69,8 @@ def build_dataset(recipe: Recipe, sources: Sequence[DataSource], training: bool)
         recipe.seed,
         cache_bytes=int(recipe.cache_gb * 2**30),
         teaches=teaches(_codec_of(recipe)),
+        mixing=mixing,
+        photos=photos,
     )
     return dataset, np.array([repeats[record_index] for record_index, _ in dataset.people])
 
@@ -206,6 +213,7 @@ def check(recipe: Recipe) -> None:
     if recipe.adversarial is not None:
         _check_adversarial(recipe, codec)
     _check_scenes(recipe, codec)
+    _check_mixing(recipe, codec)
     _check_pictures(recipe, codec)
     try:
         unit = side_multiple(recipe.model.name, **recipe.model.options)
@@ -235,6 +243,11 @@ def _check_pictures(recipe: Recipe, codec: Codec) -> None:
         raise RecipeError(
             "pictures: draws the joints found in crops; use 0 with whole_pictures or a codec without joints"
         )
+
+
+def _check_mixing(recipe: Recipe, codec: Codec) -> None:
+    if recipe.mixing is not None and (recipe.whole_pictures or recipe.grid or recipe.lifting or codec.kind == "boxes"):
+        raise RecipeError("mixing: changes crops of people, which this recipe does not train on")
 
 
 def _check_scenes(recipe: Recipe, codec: Codec) -> None:

@@ -19,14 +19,15 @@ def _shortcut(c_in: int, c_out: int, stride: int) -> nn.Module:
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (ResNet-18 and -34)."""
+    """Two 3x3 convolutions and a shortcut (ResNet-18 and -34); ``inner`` channels between them, or ``width``."""
 
     expansion = 1
 
-    def __init__(self, c_in: int, width: int, stride: int = 1) -> None:
+    def __init__(self, c_in: int, width: int, stride: int = 1, inner: int | None = None) -> None:
         super().__init__()
-        self.conv1 = conv_bn_act(c_in, width, 3, stride)
-        self.conv2 = conv_bn_act(width, width, 3, act=False)
+        inner = width if inner is None else inner
+        self.conv1 = conv_bn_act(c_in, inner, 3, stride)
+        self.conv2 = conv_bn_act(inner, width, 3, act=False)
         self.shortcut = _shortcut(c_in, width, stride)
         self.act = nn.ReLU(inplace=True)
 
