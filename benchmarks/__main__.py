@@ -15,6 +15,7 @@ BENCHMARKS = ("install", "predict_speed", "memory", "train_speed", "accuracy")
 LONG = (
     "adversarial_ablation",
     "attention_ablation",
+    "data_ablation",
     "detector",
     "grid_pretraining",
     "harmonic_speed",

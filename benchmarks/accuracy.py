@@ -6,30 +6,23 @@ back by hashed file name, OKS AP; few people, so read it as a rough figure.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from vitruvian import evaluate, load, read
-from vitruvian.training.sources import in_fraction
+from vitruvian import evaluate, load
 
-from .common import DATA
+from .common import coco_held_back, lspet_dev
 
-_HELD_BACK = (0.0, 0.2)
+_BY = ("size", "joints", "hidden")
 
 
 def run() -> dict[str, Any]:
     """Both sets, single pass and with the flip test."""
-    photos = DATA / "photos"
-    sports = read("coco", photos / "lspet/dev/person_keypoints_dev.json", images=photos / "lspet/dev/images").records
-    coco = read(
-        "coco", photos / "coco/train/person_keypoints_train2017.json", images=photos / "coco/train/images"
-    ).records
-    coco = [record for record in coco if in_fraction(Path(str(record.image_path)).name, _HELD_BACK)]
+    sports, coco = lspet_dev(), coco_held_back()
     rows, joints = [], []
     with load("default", threads=2) as predictor:
         for data, records, metric in (("lspet/dev", sports, "pck"), ("COCO, held back", coco, "oks_ap")):
             single = evaluate(predictor, records, [metric], flip=False)[metric]
-            flipped = evaluate(predictor, records, [metric], flip=True)[metric]
+            flipped = evaluate(predictor, records, [metric], flip=True, by=_BY)[metric]
             people = sum(not p.is_crowd and bool(p.labelled.any()) for r in records for p in r.persons)
             rows.append(
                 {
@@ -38,6 +31,7 @@ def run() -> dict[str, Any]:
                     "metric": flipped.name,
                     "value": single.value,
                     "value_flip": flipped.value,
+                    "groups_flip": flipped.details.pop("by"),
                     "details_flip": flipped.details,
                 }
             )

@@ -14,10 +14,12 @@ from PIL import Image
 
 from vitruvian import evaluate, load, read
 from vitruvian.provenance import provenance
+from vitruvian.training.sources import in_fraction
 from vitruvian.types import Record
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+_HELD_BACK = (0.0, 0.2)
 _Name = TypeVar("_Name", bound=Hashable)
 
 
@@ -44,6 +46,13 @@ def lspet_dev() -> list[Record]:
     """The 500 sports people that no training sees."""
     folder = DATA / "photos/lspet/dev"
     return read("coco", folder / "person_keypoints_dev.json", images=folder / "images").records
+
+
+def coco_held_back() -> list[Record]:
+    """The fifth of the COCO photos, by hashed file name, that recipes of shipped models leave out."""
+    folder = DATA / "photos/coco/train"
+    found = read("coco", folder / "person_keypoints_train2017.json", images=folder / "images").records
+    return [record for record in found if in_fraction(Path(str(record.image_path)).name, _HELD_BACK)]
 
 
 def dev_pck(run: Path, people: list[Record]) -> dict[str, Any]:

@@ -309,3 +309,38 @@ def test_joint_table_of_what_was_measured(records):
     rows = joint_table({"right": right, "off": off})
     assert [row["joint"] for row in rows] == [*LSP14.joints, "overall"]
     assert {(row["right"], row["off"]) for row in rows} == {(1.0, 0.0)}
+
+
+@pytest.mark.parametrize("metric", ["pck", "oks_ap"])
+def test_groups_are_what_their_people_have_alone(metric, rng) -> None:
+    """Each group's figure is that of an evaluation of these people only, whatever the others are like."""
+    records = []
+    for i in range(6):
+        people = []
+        for j in range(3):
+            corner = np.array([300.0 * j, 0.0])
+            side = float(rng.choice([25, 60, 200]))
+            keypoints = corner + rng.uniform(0, side, (14, 2))
+            box = np.array([*corner, *(corner + side)])
+            people.append(Person(keypoints, np.full(14, 2), box_xyxy=box, area_px=side**2 * 0.9, id=3 * i + j))
+        records.append(Record(Path(f"{i}.jpg"), i, (900, 600), LSP14, tuple(people)))
+    oracle = Oracle(records, error_px=6.0)
+    result = evaluate(oracle, records, [metric], by=["size"])[metric]
+    assert len({row["group"] for row in result.details["by"]["size"]}) == len(result.details["by"]["size"]) >= 1
+    from vitruvian.metrics.groups import size
+
+    for row in result.details["by"]["size"]:
+        own = [replace(r, persons=tuple(p for p in r.persons if size(p) == row["group"])) for r in records]
+        own = [r for r in own if r.persons]
+        assert row["people"] == sum(len(r.persons) for r in own)
+        assert row["value"] == evaluate(oracle, own, [metric])[metric].value
+    plain = evaluate(oracle, records, [metric])[metric]
+    assert plain.value == result.value
+    assert "by" not in plain.details
+
+
+def test_groups_that_cannot_be() -> None:
+    with pytest.raises(VitruvianError, match="unknown kind of people 'age'"):
+        evaluate(Oracle([]), [], by=["age"])
+    with pytest.raises(VitruvianError, match="truth's boxes"):
+        evaluate(Oracle([]), [], metrics=["oks_ap"], boxes={}, by=["size"])

@@ -42,6 +42,19 @@ def accuracy() -> str:
     return _table(("people", "number", "metric", "single pass", "with flip"), rows) + "\n\n" + _origin(result)
 
 
+def groups() -> str:
+    """Accuracy of the shipped model on kinds of people."""
+    result = _load("accuracy")
+    rows = [
+        (r["data"], group["group"], group["people"], "-" if group["value"] is None else f"{group['value']:.3f}")
+        for r in result["rows"]
+        for rows in r.get("groups_flip", {}).values()
+        for group in rows
+        if len(rows) > 1
+    ]
+    return _table(("people", "of these", "number", "with flip"), rows) + "\n\n" + _origin(result)
+
+
 def per_joint() -> str:
     """PCK@0.2 for each joint."""
     result = _load("accuracy")
@@ -287,6 +300,19 @@ def harmonic_speed() -> str:
     return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
 
 
+def data_ablation() -> str:
+    """What each change of vitruvian-s's data and augmentation brings."""
+    if not (RESULTS / "data_ablation.json").is_file():
+        return "Not measured yet: `python -m benchmarks data_ablation`, an hour on two cores."
+    result = _load("data_ablation")
+    coco = {row["arm"]: row for row in result["coco"]}
+    rows = [(a["arm"], *_accuracy(a), _accuracy(coco[a["arm"]])[1]) for a in result["arms"]]
+    said = f"{result['crops']:,} further crops an arm; {result['metric']}; OKS AP of COCO people held back."
+    said += "" if result["finished"] else " Some runs are still to be made."
+    header = ("change", "seeds", "PCK@0.2", "against as before", "OKS AP")
+    return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
+
+
 def grid_pretraining() -> str:
     """What the grid task brings to 3D regression."""
     result = _load("grid_pretraining")
@@ -318,8 +344,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "adversarial": adversarial,
     "attention": attention,
+    "data_ablation": data_ablation,
     "detector": detector,
     "grid_pretraining": grid_pretraining,
+    "groups": groups,
     "harmonic": harmonic,
     "harmonic_speed": harmonic_speed,
     "hourglass": hourglass,

@@ -135,6 +135,14 @@ def pose_figures() -> list[dict[str, Any]]:
         for flip, value in ((False, row["value"]), (True, row["value_flip"])):
             fields = {"metric": row["metric"], "split": row["data"], "people": row["people"], "boxes": "ground truth"}
             rows.append({**fields, "flip": flip, "value": round(value, 4)})
+        kinds = [group for groups in row["groups_flip"].values() if len(groups) > 1 for group in groups]
+        for group in (g for g in kinds if g["value"] is not None):
+            about = {**fields, "flip": True, "people": group["people"], "of": group["group"]}
+            rows.append({**about, "value": round(group["value"], 4)})
+    first = measured["rows"][0]
+    for joint in measured["per_joint"]:
+        about = {"metric": first["metric"], "split": first["data"], "joint": joint["joint"], "labelled": joint["count"]}
+        rows.append({**about, "boxes": "ground truth", "flip": True, "value": round(joint["value"], 4)})
     return rows
 
 

@@ -18,6 +18,7 @@ from .formats.coco import detections_of
 from .formats.writing import write_text
 from .geometry import boxes as box_tools
 from .metrics import METRICS, MetricResult
+from .metrics.groups import GROUPS, ORDER
 from .predict import Predictor, Selection, load
 from .predict.masks import MaskFinder
 from .provenance import provenance
@@ -50,6 +51,7 @@ def evaluate(
     boxes: str | Mapping[Any, tuple[np.ndarray, np.ndarray]] | None = None,
     progress: Callable[[int, int], None] | None = None,
     select: Selection | None = Selection(),
+    by: Sequence[str] = (),
 ) -> dict[str, MetricResult]:
     """Measure a model on annotated images.
 
@@ -67,6 +69,8 @@ def evaluate(
     select : how people are scored, and so ranked: by their joints that score more than ``select.rescore_above``, on all
         kinds of boxes. In a detector's boxes also who is found twice is dropped, as in `Predictor.predict`; on the
         truth's there are as many people as boxes. None: the mean of all their joints, and nobody is dropped.
+    by : names in `metrics.groups.GROUPS`: each result's ``details["by"]`` then has the figures of each kind of people
+        alone, ``{name: [{"group", "people", "value"}, ...]}``. Not with a detector's boxes, which are nobody's.
 
     Returns
     -------
@@ -81,6 +85,7 @@ def evaluate(
         image. An image that cannot be read ends the evaluation: figures over fewer images would not compare.
     """
     check_metrics(metrics, detected=not (boxes is None or isinstance(boxes, str)))
+    check_groups(by, detected=not (boxes is None or isinstance(boxes, str)))
     if isinstance(boxes, str) and boxes not in ("truth", "image"):
         raise VitruvianError(
             f"boxes must be None, 'truth', 'image' or a mapping of image ids to boxes and scores, got '{boxes}'"
@@ -107,7 +112,31 @@ def evaluate(
         with load(model) as predictor:
             found = _predict_all(predictor, whole, given, flip, batch, progress, select, with_masks)
     aligned = [replace(record, persons=tuple(filter(part, record.persons))) for record in whole]
-    return {name: METRICS[name](whole if name in PAIRS_ITSELF else aligned, found) for name in metrics}
+    results = {name: METRICS[name](whole if name in PAIRS_ITSELF else aligned, found) for name in metrics}
+    return {name: _with_groups(name, result, aligned, found, by) for name, result in results.items()}
+
+
+def _with_groups(
+    metric: str, result: MetricResult, records: Sequence[Record], found: Sequence[Poses], by: Sequence[str]
+) -> MetricResult:
+    """The result, and in its details what it is for each kind of people alone."""
+    if not by:
+        return result
+    tables = {}
+    for name in by:
+        kinds = [[GROUPS[name](person) for person in record.persons] for record in records]
+        rows = []
+        for kind in sorted({kind for own in kinds for kind in own if kind is not None}, key=ORDER.index):
+            chosen = [[i for i, own in enumerate(person_kinds) if own == kind] for person_kinds in kinds]
+            truth = [
+                replace(r, persons=tuple(r.persons[i] for i in own)) for r, own in zip(records, chosen, strict=True)
+            ]
+            poses = [p.select(own) for p, own in zip(found, chosen, strict=True)]
+            kept = [i for i, own in enumerate(chosen) if own]
+            value = METRICS[metric]([truth[i] for i in kept], [poses[i] for i in kept]).value
+            rows.append({"group": kind, "people": sum(map(len, chosen)), "value": value})
+        tables[name] = rows
+    return replace(result, details={**result.details, "by": tables})
 
 
 def judged_by(metrics: Sequence[str]) -> Callable[[Person], bool]:
@@ -261,6 +290,15 @@ def check_metrics(metrics: Sequence[str], detected: bool) -> None:
                 f"'{name}' compares person by person, which needs the truth's boxes; on detected boxes use "
                 f"{' or '.join(PAIRS_ITSELF)}"
             )
+
+
+def check_groups(by: Sequence[str], detected: bool) -> None:
+    """`VitruvianError` for a name that is not in `GROUPS`, or groups of a detector's boxes."""
+    for name in by:
+        if name not in GROUPS:
+            raise VitruvianError(f"unknown kind of people '{name}'; known: {', '.join(GROUPS)}")
+    if by and detected:
+        raise VitruvianError("kinds of people are those of annotated ones: use the truth's boxes")
 
 
 def _detected(boxes: Mapping[Any, tuple[np.ndarray, np.ndarray]], record: Record) -> tuple[np.ndarray, np.ndarray]:

@@ -37,6 +37,12 @@ _TRUTH = "truth"
     help="A detector's boxes (COCO detections), for oks_ap, instead of the annotated ones. Given several times, "
     "'truth' being the annotated ones, all are measured.",
 )
+@click.option(
+    "--by",
+    multiple=True,
+    help="Also measure each kind of people alone: size (COCO's small, medium, large), joints (how many are labelled), "
+    "hidden (how many of these are); may be given several times.",
+)
 @click.option("--compare", "others", metavar="MODEL", multiple=True, help="Another model; may be given several times.")
 @click.option("--table", type=_FILE, help="Write joints x models as .md (percent) or .csv.")
 @click.option(
@@ -59,6 +65,7 @@ def command(
     images: Path | None,
     metrics: tuple[str, ...],
     kinds: tuple[str, ...],
+    by: tuple[str, ...],
     others: tuple[str, ...],
     table: Path | None,
     pictures: Path | None,
@@ -85,7 +92,7 @@ def command(
     """
     from ..data.mask_folder import NAME as FOLDERS
     from ..data.mask_folder import read_mask_folder
-    from ..evaluate import MASKS, counts, masked
+    from ..evaluate import MASKS, check_groups, counts, masked
     from ..formats import read
     from ..formats.coco import read_detections
     from ..predict import Selection
@@ -101,6 +108,9 @@ def command(
     if over_epochs and len(files) > 1:
         raise click.UsageError("--over-epochs takes one kind of boxes")
     _check_names((model, *others), metrics, any(files.values()), table, over_epochs)
+    check_groups(by, any(files.values()))
+    if over_epochs and by:
+        raise click.UsageError("--by is about one model, not a training over its epochs; leave it out")
     detections = {kind: None if file is None else read_detections(file) for kind, file in files.items()}
     # People without joints belong to COCO's rules: predictions that fall on them are no false alarms.
     by_mask = all(name.startswith(MASKS) for name in metrics)
@@ -115,6 +125,7 @@ def command(
         records = [r for r in records if any(map(masked if by_mask else counts, r.persons))][:limit]
     split = _split(annotations, limit)
     options: dict[str, Any] = {"flip": flipped, "batch": batch, "boxes": next(iter(detections.values()))}
+    groups = {"by": by} if by else {}
     runtime = {"backend": backend, "threads": threads}
     if over_epochs:
         _over_epochs(model, records, metrics, options | runtime | {"split": split, "out": out, "per_joint": per_joint})
@@ -125,7 +136,7 @@ def command(
         for kind, boxes in detections.items():
             # The truth's boxes hold as many different people as there are.
             same = None if boxes is None else Selection().same_person
-            options |= {"boxes": boxes, "select": Selection(same_person=same) if select else None}
+            options |= {"boxes": boxes, "select": Selection(same_person=same) if select else None, **groups}
             found, report = _measure(name, records, metrics, options, runtime, split, kind)
             title = report["model"] if len(detections) == 1 else f"{report['model']}, boxes: {kind}"
             measured[_unused(title, measured)] = found
@@ -196,6 +207,11 @@ def _measure(
     )
     for found in measured.values():
         click.echo(f"\n{found.to_text()}\n{_counts(found)}\n")
+        for rows in found.details.get("by", {}).values():
+            values = ((row, "-" if row["value"] is None else f"{row['value']:.4f}") for row in rows)
+            click.echo(
+                "; ".join(f"{row['group']} {value} ({plural(row['people'], 'person')})" for row, value in values)
+            )
     for name, value in report["maps"].items():
         click.echo(f"{name}: {value:.4f}")
     return measured, report
