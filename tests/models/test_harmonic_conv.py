@@ -71,33 +71,70 @@ def test_filters_are_the_formula(size: int, stretched: bool, rng: np.random.Gene
     np.testing.assert_allclose(_complex(conv).detach().numpy(), _filter_by_loops(conv, stretched), atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["stacked", "grouped", "real_input", "real_output"])
-def test_one_real_convolution_is_the_complex_one(form: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("stretched", [False, True])
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("product", ["stacked", "steered"])
+@pytest.mark.parametrize(
+    ("streams_in", "streams_out", "real"),
+    [
+        ((2, 1), (1, 2), ""),
+        ((3,), (1, 1, 1), "input"),
+        ((3,), (3,), "output"),
+        ((1, 0, 2), (0, 1, 1, 1), ""),
+        ((2,), (2,), "both"),
+    ],
+)
+def test_it_is_the_complex_convolution(
+    streams_in: Any, streams_out: Any, real: str, product: str, size: int, stretched: bool, rng: np.random.Generator
+) -> None:
+    """Both ways of computing it, against loops over channels and taps."""
     _seeded(rng)
-    options: dict[str, Any] = {"product": form} if form in ("stacked", "grouped") else {form: True}
-    streams_in = (3,) if form == "real_input" else (2, 1)
-    streams_out = (3,) if form == "real_output" else (1, 2)
-    conv = HConv(streams_in, streams_out, **options).double()
-    z = torch.randn(2, 3, 4, 5, dtype=torch.complex128)
-    if form == "real_input":
+    sides = {"real_input": real in ("input", "both"), "real_output": real in ("output", "both")}
+    sides |= {"bias": sides["real_output"]}
+    conv = HConv(streams_in, streams_out, size, stretched, product=product, **sides).double()
+    assert conv.steered == (product == "steered")
+    if conv.bias is not None:
+        torch.nn.init.normal_(conv.bias)
+    reach, ins, outs = size // 2, sum(streams_in), sum(streams_out)
+    z = torch.randn(2, ins, 6, 5, dtype=torch.complex128)
+    if sides["real_input"]:
         z.imag.zero_()
-    padded, weight = F.pad(z, (1, 1, 1, 1)), _complex(conv).detach()
-    expected = torch.zeros(2, 3, 4, 5, dtype=torch.complex128)
-    for o in range(3):
-        for i in range(3):
-            for dy in range(3):
-                for dx in range(3):
-                    expected[:, o] += weight[o, i, dy, dx] * padded[:, i, dy : dy + 4, dx : dx + 5]
-    x = z.real if form == "real_input" else torch.cat([z.real, z.imag], 1)
-    wanted = expected.real if form == "real_output" else torch.cat([expected.real, expected.imag], 1)
-    assert _relative(conv(x), wanted) < 1e-13
+    padded, weight = F.pad(z, (reach,) * 4), _complex(conv).detach()
+    expected = torch.zeros(2, outs, 6, 5, dtype=torch.complex128)
+    for o in range(outs):
+        for i in range(ins):
+            for dy in range(size):
+                for dx in range(size):
+                    expected[:, o] += weight[o, i, dy, dx] * padded[:, i, dy : dy + 6, dx : dx + 5]
+    x = z.real if sides["real_input"] else torch.cat([z.real, z.imag], 1)
+    wanted = expected.real if sides["real_output"] else torch.cat([expected.real, expected.imag], 1)
+    wanted = wanted if conv.bias is None else wanted + conv.bias.detach()[:, None, None]
+    assert _relative(conv(x), wanted) < 1e-7  # the basis is rounded to float32 before it is double
+
+
+@pytest.mark.parametrize("stretched", [False, True])
+def test_both_products_learn_alike(stretched: bool, rng: np.random.Generator) -> None:
+    """Gradients of all parameters and of the input agree."""
+    _seeded(rng)
+    stacked = HConv((3, 2, 1), (2, 2), 5, stretched, product="stacked").double()
+    steered = HConv((3, 2, 1), (2, 2), 5, stretched, product="steered").double()
+    steered.load_state_dict(stacked.state_dict())
+    x = torch.randn(2, 12, 7, 6, dtype=torch.float64)
+    slopes = []
+    for conv in (stacked, steered):
+        given = x.clone().requires_grad_()
+        conv(given).square().sum().backward()
+        slopes.append([given.grad, *(p.grad for _, p in sorted(conv.named_parameters()))])
+    for one, two in zip(*slopes, strict=True):
+        assert _relative(one, two) < 1e-10
 
 
 def test_the_product_is_chosen_by_width() -> None:
     with torch.device("meta"):
-        assert HConv((64, 64), (128, 0)).grouped
-        assert not HConv((64, 63), (128,)).grouped
-        assert not HConv((128,), (128,), real_output=True).grouped
+        assert HConv((32, 32), (64, 0)).steered
+        assert not HConv((32, 32), (1,), real_output=True).steered
+        assert not HConv((64,), (64,), product="stacked").steered
+        assert not HConv((3,), (32, 32), real_input=True).steered
 
 
 def test_order_0_alone_is_a_plain_convolution_with_round_filters(rng: np.random.Generator) -> None:
@@ -177,7 +214,7 @@ def test_the_filter_is_kept_only_while_it_is_right(rng: np.random.Generator) -> 
     conv, other = HConv((2, 1), (2, 1)).eval(), HConv((2, 1), (2, 1))
     x = torch.randn(1, 6, 4, 4)
     with torch.no_grad():
-        assert conv._weight() is conv._weight()
+        assert conv._weights()[0] is conv._weights()[0]
         for change in (
             lambda: conv.radial.mul_(2),
             lambda: torch.optim.SGD([conv.phase], lr=0.1).step(lambda: conv.phase.grad.sum().item()),
@@ -185,21 +222,21 @@ def test_the_filter_is_kept_only_while_it_is_right(rng: np.random.Generator) -> 
             lambda: conv.double(),
         ):
             conv.phase.grad = torch.ones_like(conv.phase)
-            old = conv._weight()
+            old = conv._weights()[0]
             change()
-            assert conv._weight() is not old
+            assert conv._weights()[0] is not old
             fresh = copy.deepcopy(conv)
-            assert torch.equal(conv._weight(), fresh._assembled())
-        assert conv.train()._weight() is not conv._weight()
-    assert conv.eval()._weight().requires_grad
+            assert torch.equal(conv._weights()[0], fresh._assembled()[0])
+        assert conv.train()._weights()[0] is not conv._weights()[0]
+    assert conv.eval()._weights()[0].requires_grad
     with torch.inference_mode():
-        kept = conv._weight()
+        kept = conv._weights()[0]
     with torch.no_grad():
         assert torch.equal(conv(x.double()), F.conv2d(x.double(), kept, padding=1))
 
 
 @pytest.mark.parametrize("relaxed", [False, True])
-@pytest.mark.parametrize("product", ["stacked", "grouped"])
+@pytest.mark.parametrize("product", ["stacked", "steered"])
 def test_channels_last_changes_nothing(product: str, relaxed: bool, rng: np.random.Generator) -> None:
     _seeded(rng)
     conv, x = HConv((2, 1), (2, 2), product=product), torch.randn(2, 6, 5, 4)

@@ -30,9 +30,13 @@ from ...errors import ShapeError, VitruvianError
 
 _SIGMA = 0.5  # of the interpolation from rings to pixels, in pixels
 _TINY = 1e-8  # under the root of magnitudes, whose slope is infinite at zero
-_GROUPED_FROM = 128
-"""Complex channels from which three products are faster than four; fewer are limited by memory, not arithmetic."""
-_PRODUCTS = ("auto", "stacked", "grouped")
+_STEERED_FROM = 32
+"""Complex channels from which fixed filters and a mixture are faster; fewer are limited by memory, not arithmetic."""
+_PRODUCTS = ("auto", "stacked", "steered")
+
+_Wave = tuple[int, int, int]
+"""A fixed filter: the order of a wave (not negative), its ring, and 0 or 1 for its real or imaginary part."""
+_CENTRE: _Wave = (0, -1, 0)
 
 
 def checked_streams(name: str, streams: Sequence[int]) -> tuple[int, ...]:
@@ -112,9 +116,11 @@ class HConv(nn.Module):
         although the rings end at ``(size - 1) / 2``, and a centre's weight that goes to both parts alike.
     real_input, real_output : order 0 only; imaginary parts are zero and left out, or not asked for: half the work.
     bias : one number a channel, with ``real_output``.
-    product : how the complex product is made of one real convolution: ``"stacked"``, with the weights
-        [[Re, -Im], [Im, Re]]; ``"grouped"``, with three groups Re, Im and Re + Im (Gauss' three products instead of
-        four; in bfloat16 a little less exact; not with real sides); ``"auto"``, the faster.
+    product : how it is computed. ``"stacked"``: as one real convolution with the weights [[Re, -Im], [Im, Re]].
+        ``"steered"``: what a filter has to learn are numbers for a few fixed filters, the waves on each ring; so each
+        channel goes through these once, and what comes out is mixed pixel by pixel (Freeman and Adelson, PAMI 1991,
+        "The Design and Use of Steerable Filters", section II). The same sums with a fifth of the multiplications.
+        ``"auto"``, the faster; a relaxed one, whose filters are no longer made of waves, is stacked.
 
     Raises
     ------
@@ -141,8 +147,9 @@ class HConv(nn.Module):
         self.streams_out = checked_streams("streams_out", streams_out)
         self.size, self.real_input, self.real_output = size, real_input, real_output
         self._check(bias, product)
-        wide = min(sum(streams_in), sum(streams_out)) >= _GROUPED_FROM
-        self.grouped = not (real_input or real_output) and (product == "grouped" or (product == "auto" and wide))
+        wide = min(sum(streams_in), sum(streams_out)) >= _STEERED_FROM
+        self.steered = product == "steered" or (product == "auto" and wide)
+        self.stretched = stretched
         # All differences of orders there are, from 0 - (orders out - 1) up.
         differences = range(1 - len(self.streams_out), len(self.streams_in))
         # Nothing here has five dimensions, which ``.to(memory_format=torch.channels_last)`` would refuse.
@@ -163,7 +170,7 @@ class HConv(nn.Module):
         )
         self.bias = nn.Parameter(torch.zeros(sum(self.streams_out))) if bias else None
         self.relaxed = False
-        self._kept: tuple[tuple, Tensor] | None = None
+        self._kept: tuple[tuple, list[Tensor]] | None = None
         self.reset_parameters()
 
     def _check(self, bias: bool, product: str) -> None:
@@ -215,12 +222,89 @@ class HConv(nn.Module):
         channels = sum(self.streams_in) * (1 if self.real_input else 2)
         if x.ndim != 4 or x.shape[1] != channels:
             raise ShapeError(f"streams {self.streams_in} are {channels} channels here, got {tuple(x.shape)}")
-        if not self.grouped:
-            return F.conv2d(x, self._weight(), self.bias, padding=self.size // 2)
-        real, imag = x.chunk(2, dim=1)
-        three = F.conv2d(torch.cat([real, imag, real + imag], 1), self._weight(), padding=self.size // 2, groups=3)
-        by_real, by_imag, by_sum = three.chunk(3, dim=1)
-        return torch.cat([by_real - by_imag, by_sum - by_real - by_imag], dim=1)
+        if not self.steered:
+            return F.conv2d(x, self._weights()[0], self.bias, padding=self.size // 2)
+        return self._mixed(x, self._weights())
+
+    def _mixed(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Every channel through the fixed filters, then the mixture of each order."""
+        mixtures, maps = self._mixtures(), {}
+        for wave in {wave for order in mixtures for wave, _ in order}:
+            kernel = self._fixed(wave).expand(x.shape[1], 1, self.size, self.size)
+            maps[wave] = F.conv2d(x, kernel, padding=self.size // 2, groups=x.shape[1])
+        half, parts = sum(self.streams_in), []
+        for order, weight in zip(mixtures, weights, strict=True):
+            pieces = []
+            for wave, columns in order:
+                pieces.append(maps[wave][:, columns])
+                if not self.real_input:
+                    pieces.append(maps[wave][:, half + columns.start : half + columns.stop])
+            parts.append(F.conv2d(torch.cat(pieces, 1), weight[:, :, None, None]))
+        if self.real_output:
+            y = torch.cat(parts, 1)
+            return y if self.bias is None else y + self.bias.to(y.dtype)[:, None, None]
+        return torch.cat(
+            [half for parts_of in zip(*(p.chunk(2, 1) for p in parts), strict=True) for half in parts_of], 1
+        )
+
+    def _fixed(self, wave: _Wave) -> Tensor:
+        """(size, size): a fixed filter."""
+        if wave == _CENTRE:
+            return self.centre_basis[0]
+        order, ring, part = wave
+        at = order + len(self.streams_out) - 1
+        # The wave of order -m is that of m with the other sign on its imaginary part, which `_mixing` sees to.
+        kernel = self.basis[at] if at < len(self.basis) else self.basis[len(self.streams_out) - 1 - order]
+        sign = -1 if at >= len(self.basis) and part else 1
+        return sign * kernel[part, ring].unflatten(-1, (self.size, self.size))
+
+    def _pairs(self) -> list[tuple[slice, list[tuple[int, int, slice]]]]:
+        """For each order that comes out its channels; and of each that goes in order, difference and channels."""
+        ins = [(n_in, columns) for n_in, columns in enumerate(_slices(self.streams_in)) if columns.stop > columns.start]
+        outs = [(n_out, rows) for n_out, rows in enumerate(_slices(self.streams_out)) if rows.stop > rows.start]
+        return [(rows, [(n_in, n_in - n_out, columns) for n_in, columns in ins]) for n_out, rows in outs]
+
+    def _mixtures(self) -> list[list[tuple[_Wave, slice]]]:
+        """For each order that comes out what is mixed: fixed filters, and the channels that went through them."""
+        found = []
+        for _, pairs in self._pairs():
+            order = []
+            for _, m, columns in pairs:
+                parts = range(2 if m else 1)
+                order += [((abs(m), ring, part), columns) for ring in range(self.size // 2) for part in parts]
+                order += [] if m else [(_CENTRE, columns)]
+            found.append(order)
+        return found
+
+    def _mixing(self) -> list[Tensor]:
+        """For each order that comes out the matrix of its mixture, (2 c_out, inputs), its columns as in `_mixtures`.
+
+        With R and I the real and imaginary part of a wave of order |m|, s the sign of m, and a + i b what is learned,
+        a pair of channels is (a + i b) (R + i s I) * (x_re + i x_im).
+        """
+        cos, sin = self.radial * self.phase.cos(), self.radial * self.phase.sin()
+        matrices = []
+        for rows, pairs in self._pairs():
+            real, imag = [], []
+            for n_in, m, columns in pairs:
+                for ring in range(self.size // 2):
+                    a, b = cos[rows, columns, ring], sin[rows, columns, ring]
+                    real += [a, -b]
+                    imag += [b, a]
+                    if m:
+                        a, b = (-a, -b) if m < 0 else (a, b)
+                        real += [-b, -a]
+                        imag += [a, -b]
+                if m == 0:
+                    weight = self.centre[str(n_in)]
+                    other = weight if self.stretched else torch.zeros_like(weight)
+                    real += [weight, -other]
+                    imag += [other, weight]
+            if self.real_input:
+                real, imag = real[::2], imag[::2]
+            lines = [torch.cat(real, 1)] if self.real_output else [torch.cat(real, 1), torch.cat(imag, 1)]
+            matrices.append(torch.cat(lines))
+        return matrices
 
     def relax(self) -> HConv:
         """Remove the constraint: from now on an ordinary complex convolution, whose weights start as the filters were.
@@ -237,7 +321,7 @@ class HConv(nn.Module):
         kernel = torch.cat(self.filters()).detach()
         del self.radial, self.phase, self.centre, self.basis, self.centre_basis
         self.kernel = nn.Parameter(kernel)
-        self.relaxed, self._kept = True, None
+        self.relaxed, self.steered, self._kept = True, False, None
         return self
 
     def train(self, mode: bool = True) -> HConv:
@@ -247,11 +331,11 @@ class HConv(nn.Module):
         return super().train(mode)
 
     def extra_repr(self) -> str:
-        form = "grouped" if self.grouped else "stacked"
+        form = "steered" if self.steered else "stacked"
         return f"{self.streams_in} -> {self.streams_out}, size={self.size}, {form}, relaxed={self.relaxed}"
 
-    def _weight(self) -> Tensor:
-        """The weight of the one real convolution, kept where nobody needs its gradient."""
+    def _weights(self) -> list[Tensor]:
+        """The weight of the one real convolution, or the mixtures' matrices; kept where nobody needs their gradient."""
         parameters = list(self.parameters())
         passing = self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
         if passing or any(p.is_inference() for p in parameters):
@@ -262,10 +346,11 @@ class HConv(nn.Module):
             self._kept = state, self._assembled()
         return self._kept[1]
 
-    def _assembled(self) -> Tensor:
+    def _assembled(self) -> list[Tensor]:
+        return self._mixing() if self.steered else [self._stacked()]
+
+    def _stacked(self) -> Tensor:
         real, imag = self.filters()
-        if self.grouped:
-            return torch.cat([real, imag, real + imag])
         if self.real_input:
             return real if self.real_output else torch.cat([real, imag])
         top = torch.cat([real, -imag], dim=1)
