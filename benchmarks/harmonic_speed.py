@@ -75,13 +75,13 @@ def _layer(channels: int, size_wh: tuple[int, int], batch: int, repeats: int, fi
     """One convolution (c, c) -> (c, c) at the resolution where a U-Net has that many channels."""
     streams, scale = (channels, channels), max(1, channels // first)
     width, height = size_wh[0] // scale, size_wh[1] // scale
-    stacked, grouped = (HConv(streams, streams, product=p) for p in ("stacked", "grouped"))
+    stacked, steered = (HConv(streams, streams, product=p) for p in ("stacked", "steered"))
     separate, auto = HConv(streams, streams), HConv(streams, streams)
     plain = round((_count(auto) / 9) ** 0.5)
     both = torch.randn(batch, 4 * channels, height, width).contiguous(memory_format=torch.channels_last)
     tasks = {
         "stacked": (stacked, stacked, both),
-        "grouped": (grouped, grouped, both),
+        "steered": (steered, steered, both),
         "four_products": (separate, lambda x: _four_products(separate, x), both),
         "plain_of_equal_streams": _plain(2 * channels, both),
         "plain_of_equal_parameters": _plain(plain, both),
@@ -91,7 +91,7 @@ def _layer(channels: int, size_wh: tuple[int, int], batch: int, repeats: int, fi
     return {
         "streams": list(streams),
         "map_wh": [width, height],
-        "auto": "grouped" if auto.grouped else "stacked",
+        "auto": "steered" if auto.steered else "stacked",
         "parameters": _count(auto),
         "training_ms": {k: round(v, 2) for k, v in alternate(training, repeats).items()},
         "inference_ms": {k: round(v, 2) for k, v in alternate(inference, repeats).items()},

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks import accuracy, detector, masks
 from benchmarks.common import lspet_dev, save
 
-from measure_person_above import with_person_above
+from measure_limits import with_limits
 from vitruvian import load
 from vitruvian.analyze import analyze, calibrated
 from vitruvian.codecs import BoxesCodec, codec_from_dict
@@ -187,7 +187,7 @@ def main(run: str, recipe_path: str, int8: bool, calibrates: bool) -> None:
         raise click.UsageError(f"--calibrate is for models of joints; '{recipe.name}' finds {kind}")
     card = replace(
         card, name=recipe.name, data=sources_of(recipe), provenance=portable(card.provenance), calibration=None,
-        person_above=None,
+        person_above=None, present_above=None,
         notes={"boxes": DETECTOR_NOTES, "masks": MASK_NOTES, "joints": NOTES + SCORES}[kind],
         metrics=tuple(row for row in card.metrics if row.get("split") == "validation"),
         codec=codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)}),
@@ -199,7 +199,7 @@ def main(run: str, recipe_path: str, int8: bool, calibrates: bool) -> None:
     if calibrates:
         write_card(target, target, calibrate(target, recipe))
     if kind == "joints":  # after the calibration, which changes scores
-        write_card(target, target, with_person_above(target))
+        write_card(target, target, with_limits(target))
     rows = FIGURES[kind]()
     print(*rows, sep="\n")
     write_card(target, target, read_card(target).with_metrics(*rows))

@@ -128,6 +128,10 @@ class Outputs:
     arrays: dict[str, Any]
 
 
+PRESENT_ABOVE = 0.2
+"""`Poses.present_above` of models for which nobody has measured it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Poses:
     """The people found in one image: the one validated result type.
@@ -146,7 +150,8 @@ class Poses:
     boxes_from : where the boxes came from: ``"given"``, ``"detector"``, or ``"whole image"`` (nothing was detected:
         the image was treated as one person).
     rescore_above : joints count in `person_scores` where they score more than this; None: all of them do.
-    present_above : joints that score less are not taken to be there, see `present`.
+    present_above : joints that score less are not taken to be there, see `present`; of a prediction the model's own
+        figure (`Card.present_above`), where it has one.
     """
 
     keypoints: np.ndarray
@@ -160,7 +165,7 @@ class Poses:
     masks: np.ndarray | None = None
     boxes_from: str = "given"
     rescore_above: float | None = None
-    present_above: float = 0.2
+    present_above: float = PRESENT_ABOVE
 
     def __post_init__(self) -> None:
         keypoints = np.asarray(self.keypoints, dtype=np.float32)

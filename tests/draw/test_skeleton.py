@@ -77,6 +77,9 @@ def test_threshold():
     poses = make_poses(LEFT_ARM, score=0.3)
     assert (draw(gray_image(), poses, threshold=0.3) != GREY).any()
     assert (draw(gray_image(), poses, threshold=0.31) == GREY).all()
+    for above, there in ((0.3, True), (0.31, False)):  # not given: the model's own figure
+        drawn = draw(gray_image(), replace(poses, present_above=above))
+        assert bool((drawn != GREY).any()) == there
     one_low = replace(poses, scores=poses.scores.copy())
     one_low.scores[0, COCO17.index("left_wrist")] = 0.1
     drawn = draw(gray_image(), one_low)

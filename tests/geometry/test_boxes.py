@@ -130,3 +130,19 @@ def test_growing_by_hand() -> None:
     assert boxes.expand_to_aspect(np.array([0, 0, 30, 40]), 0.75, 2.0).tolist() == [-15, -20, 45, 60]
     grown = boxes.expand_to_aspect(np.array([5, 5, 5, 5]), 1.0, 1.0)  # a point becomes a pixel
     assert grown.tolist() == [4.5, 4.5, 5.5, 5.5]
+
+
+def test_the_box_of_a_mask_is_its_pixels_outer_edges(rng) -> None:
+    """Against a loop over all pixels."""
+    for _ in range(20):
+        mask = rng.random((9, 13)) < 0.06
+        places = [(x, y) for y in range(9) for x in range(13) if mask[y, x]]
+        if not places:
+            assert boxes.span(mask) is None
+            assert np.isnan(boxes.around_mask(mask)).all()
+            continue
+        (left, right), (top, bottom) = ((min(p[i] for p in places), max(p[i] for p in places)) for i in (0, 1))
+        assert boxes.around_mask(mask).tolist() == [left - 0.5, top - 0.5, right + 0.5, bottom + 0.5]
+        rows, columns = boxes.span(mask) or (slice(0), slice(0))
+        assert mask[rows, columns].sum() == mask.sum()
+        assert (rows.start, rows.stop, columns.start, columns.stop) == (top, bottom + 1, left, right + 1)

@@ -59,19 +59,21 @@ def test_what_is_not_plain_data_is_named():
         card(provenance={"versions": {1, 2}}).to_json()
 
 
-def test_the_least_score_of_a_person_travels_and_is_no_duty():
-    assert "person_above" not in json.loads(card().to_json())
-    assert Card.from_json(card().to_json()).person_above is None
-    assert Card.from_json(card(person_above=0.46).to_json()).person_above == 0.46
+@pytest.mark.parametrize("name", ["person_above", "present_above"])
+def test_least_scores_travel_and_are_no_duty(name):
+    assert name not in json.loads(card().to_json())
+    assert getattr(Card.from_json(card().to_json()), name) is None
+    assert getattr(Card.from_json(card(**{name: 0.46}).to_json()), name) == 0.46
 
 
+@pytest.mark.parametrize("name", ["person_above", "present_above"])
 @pytest.mark.parametrize("wrong", [1.7, -0.1, float("nan"), "x", [0.5]])
-def test_a_least_score_that_cannot_be_is_refused(wrong):
-    with pytest.raises(WeightsError, match="person_above"):
-        card(person_above=wrong)
+def test_a_least_score_that_cannot_be_is_refused(wrong, name):
+    with pytest.raises(WeightsError, match=name):
+        card(**{name: wrong})
     data = json.loads(card().to_json())
-    with pytest.raises(WeightsError, match=r"file\.onnx.*person_above"):
-        Card.from_json(json.dumps({**data, "person_above": wrong}), "file.onnx")
+    with pytest.raises(WeightsError, match=rf"file\.onnx.*{name}"):
+        Card.from_json(json.dumps({**data, name: wrong}), "file.onnx")
 
 
 def test_a_calibration_travels_and_is_no_duty():

@@ -57,9 +57,8 @@ _COLUMNS = 4  # people whose joints fit side by side into the table of a single 
     "--min-score",
     "threshold",
     type=click.FloatRange(0, 1),
-    default=0.3,
-    show_default=True,
-    help="Joints with a lower score are not drawn; the result files have them all.",
+    help="Joints with a lower score are not drawn; the result files have them all. Default: the figure on the model's "
+    "card, 0.2 if it has none.",
 )
 @click.option(
     "--style",
@@ -83,7 +82,7 @@ def command(
     detect_above: float | None,
     detector_layout: str | None,
     model: str,
-    threshold: float,
+    threshold: float | None,
     style: str,
     recursive: bool,
     select: bool,
@@ -225,7 +224,7 @@ def _remove_older(photos: Sequence[Path], out: Path, done: _Done) -> None:
             path.unlink(missing_ok=True)
 
 
-def _summarise(done: _Done, count: int, threshold: float, seconds: float) -> None:
+def _summarise(done: _Done, count: int, threshold: float | None, seconds: float) -> None:
     if count == 1 and done.poses and len(done.poses[0]):
         _print_joints(done.poses[0], threshold)
     people = sum(map(len, done.poses))
@@ -241,11 +240,12 @@ def _summarise(done: _Done, count: int, threshold: float, seconds: float) -> Non
         click.echo(f"{done.failed} of {plural(count, 'image')} failed", err=True)
 
 
-def _print_joints(poses: Poses, threshold: float) -> None:
-    """A table with a row a joint; joints under the threshold are dimmed."""
+def _print_joints(poses: Poses, threshold: float | None) -> None:
+    """A table with a row a joint; joints that are not drawn are dimmed."""
     from rich.table import Table
     from rich.text import Text
 
+    threshold = poses.present_above if threshold is None else threshold
     shown = min(len(poses), _COLUMNS)
     table = Table("joint")
     for i in range(shown):

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from ..formats import rle
-from ..geometry import Affine
+from ..geometry import Affine, boxes
 from ..transforms import warp
 
 _FEWEST_PX = 600  # pixels of a mask that is worth pasting
@@ -38,8 +38,8 @@ def cut_out(image: np.ndarray, segmentation: Any) -> Cutout | None:
     mask = rle.to_mask(segmentation, (image.shape[1], image.shape[0]))
     if mask.sum() < _FEWEST_PX:
         return None
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    part = boxes.span(mask)
+    assert part is not None
     return Cutout(np.ascontiguousarray(image[part]), mask[part].astype(np.uint8) * 255)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..formats import rle
+from ..geometry import boxes
 from ..skeletons import VITRUVIAN19, Skeleton
 from ..types import Person, Record
 from .find import find_images
@@ -80,11 +81,10 @@ def _person(file: Path, size_wh: tuple[int, int], joints: int, threshold: int) -
         raise FormatError(file, f"is {mask.shape[1]} x {mask.shape[0]}, its photo {size_wh[0]} x {size_wh[1]}")
     if not mask.any():
         return None
-    y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return Person(
         keypoints_px=np.full((joints, 2), np.nan),
         visibility=np.zeros(joints),
-        box_xyxy=np.array([x[0] - 0.5, y[0] - 0.5, x[-1] + 0.5, y[-1] + 0.5]),
+        box_xyxy=boxes.around_mask(mask),
         area_px=float(mask.sum()),
         segmentation=rle.encode(mask),
         id=file.stem,

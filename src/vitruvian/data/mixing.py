@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from ..errors import VitruvianError
-from ..geometry import Affine
+from ..geometry import Affine, boxes
 from ..transforms import warp
 
 Donor = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -122,24 +122,19 @@ def _placed(
     rng: np.random.Generator, mask: np.ndarray, at_px: tuple[float, float], size_px: float, degrees: float
 ) -> Affine:
     """The map that brings what a mask shows to a point, a size and an angle, mirrored half of the time."""
-    left, top, right, bottom = _extent(mask)
+    rows, columns = boxes.span(mask) or (slice(0, 1), slice(0, 1))
     mirror = -1.0 if rng.random() < 0.5 else 1.0
-    scale, angle = size_px / max(right - left, bottom - top, 1), np.radians(degrees)
+    scale, angle = size_px / max(columns.stop - columns.start, rows.stop - rows.start), np.radians(degrees)
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * [mirror, 1.0]
-    centre = np.array([left + right - 1, top + bottom - 1]) / 2
+    centre = np.array([columns.start + columns.stop - 1, rows.start + rows.stop - 1]) / 2
     return Affine(np.column_stack([turn, np.asarray(at_px) - turn @ centre]))
-
-
-def _extent(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of what a mask shows; all 0 where it is empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1) if len(rows) else (0, 0, 0, 0)
 
 
 def _seen(image: np.ndarray, mask: np.ndarray, change: Affine, crop_wh: tuple[int, int]) -> np.ndarray:
     """An image or a mask in the crop, 0 beyond the surroundings of what the mask shows: the rest is not resampled."""
-    left, top, right, bottom = _extent(mask)
-    corners = change.apply(np.array([[x, y] for x in (left, right) for y in (top, bottom)], float))
+    rows, columns = boxes.span(mask) or (slice(0, 0), slice(0, 0))
+    ends = [(x, y) for x in (columns.start, columns.stop) for y in (rows.start, rows.stop)]
+    corners = change.apply(np.array(ends, float))
     (x0, y0) = np.maximum(np.floor(corners.min(axis=0)).astype(int) - _MARGIN_PX, 0).tolist()
     (x1, y1) = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + _MARGIN_PX, crop_wh).tolist()
     out = np.zeros((crop_wh[1], crop_wh[0], *image.shape[2:]), np.uint8)

@@ -315,7 +315,7 @@ class PeopleScenes:
             a, b, c, d = np.clip(np.rint(box + 0.5).astype(int), 0, [width, height] * 2)
             covered = hidden[b:d, a:c].mean() if c > a and d > b else 1.0
             (seen if covered < 1 - _HARDLY_SEEN else canvas.unknown).append(box)
-        canvas.people = seen if is_thing else [*seen, _extent(hidden)]
+        canvas.people = seen if is_thing else [*seen, boxes.around_mask(hidden)]
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         """A scene as arrays; ``key`` is an index or (index, epoch). `collate` stacks them."""
@@ -354,7 +354,7 @@ def person_box(person: Person, size_wh: tuple[int, int]) -> np.ndarray | None:
     if person.segmentation:
         mask = rle.to_mask(person.segmentation, size_wh)
         if mask.any():
-            return _extent(mask)
+            return boxes.around_mask(mask)
     if person.labelled.sum() >= _JOINTS_OF_WHOLE:
         return boxes.around_points(person.keypoints_px, _JOINTS_MARGIN)
     return person.box_xyxy
@@ -366,12 +366,6 @@ def _moved(change: Affine, box_xyxy: np.ndarray | None) -> np.ndarray | None:
         return None
     corners = change.apply(np.asarray(box_xyxy, np.float64).reshape(2, 2))
     return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
-
-
-def _extent(mask: np.ndarray) -> np.ndarray:
-    """(4,) the box of what is set in an (H, W) mask."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) - 0.5
 
 
 def _blank(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -69,8 +69,7 @@ class SquareCrop:
         if box_xyxy is not None and np.isfinite(box_xyxy).all():
             corners = np.asarray(box_xyxy, np.float64).reshape(2, 2)
         elif mask is not None and np.any(mask):
-            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-            corners = np.array([[columns[0] - 0.5, rows[0] - 0.5], [columns[-1] + 0.5, rows[-1] + 0.5]])
+            corners = boxes.around_mask(mask).reshape(2, 2)
         elif keypoints_px is not None and np.isfinite(keypoints_px).all(axis=1).any():
             corners, margin = boxes.around_points(keypoints_px).reshape(2, 2), self.margin + self.joints_margin
         else:

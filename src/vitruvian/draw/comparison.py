@@ -44,7 +44,7 @@ def compare(
     truth: Truth,
     poses: Poses,
     *,
-    threshold: float = 0.3,
+    threshold: float | None = None,
     skeleton: Skeleton | None = None,
     legend: bool = True,
     marks: bool = False,
@@ -56,7 +56,7 @@ def compare(
     ----------
     image : the image of both, as in `draw`.
     truth : see `Truth`.
-    poses : the prediction; joints with a score under ``threshold`` are not drawn.
+    poses : the prediction; joints with a score under ``threshold`` (None: ``poses.present_above``) are not drawn.
     skeleton : of ``truth`` unless it is a record; the prediction's by default.
     legend : say in a corner which colour is what.
     marks : a ``*`` at each true joint and an ``x`` at each predicted one over thin limbs, instead of discs: they stay
@@ -100,7 +100,7 @@ def side_by_side(
     truth: Truth,
     predictions: Mapping[str, Poses],
     *,
-    threshold: float = 0.3,
+    threshold: float | None = None,
     skeleton: Skeleton | None = None,
     marks: bool = True,
     height_px: int | None = None,

@@ -31,7 +31,7 @@ def contact_sheet(
     columns: int | None = None,
     tile_wh: tuple[int, int] = (240, 240),
     gap: int = 8,
-    threshold: float = 0.3,
+    threshold: float | None = None,
 ) -> np.ndarray:
     """One picture of many images, each fitted into a tile, with its people and a caption.
 
@@ -43,7 +43,7 @@ def contact_sheet(
     columns : tiles in a row; by default about as many as rows.
     tile_wh : (width, height) of a tile, pixels. Images keep their proportions.
     gap : pixels between tiles and around them.
-    threshold : predicted joints with a lower score are not drawn.
+    threshold : predicted joints with a lower score are not drawn; None: their `Poses.present_above`.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def _caption(image: Any) -> str:
     return str(name).replace("\\", "/").rsplit("/", 1)[-1] if not isinstance(name, Image.Image) else ""
 
 
-def _paint_tile(tile: np.ndarray, image: Any, people: Any, threshold: float) -> None:
+def _paint_tile(tile: np.ndarray, image: Any, people: Any, threshold: float | None) -> None:
     """Fill ``tile``, a window of the sheet, in place."""
     tile_h, tile_w = tile.shape[:2]
     tile[...] = _EMPTY

@@ -48,10 +48,13 @@ class Figure:
         return Figure(keypoints, self.shown, self.skeleton, size, self.hollow)
 
 
-def figures_of(people: Poses | Record, threshold: float) -> list[Figure]:
-    """The people of a prediction (joints of at least ``threshold``) or of a record (labelled joints)."""
+def figures_of(people: Poses | Record, threshold: float | None) -> list[Figure]:
+    """The people of a prediction (joints of at least ``threshold``, or `Poses.present_above`) or of a record (labelled
+    joints).
+    """
     if isinstance(people, Record):
         return [figure_of_person(person, people.skeleton) for person in people.persons]
+    threshold = people.present_above if threshold is None else threshold
     figures = []
     for keypoints, scores, box in zip(people.keypoints, people.scores, people.boxes, strict=True):
         # the whole image says nothing of a person's size
@@ -134,7 +137,7 @@ def draw(
     poses: Poses,
     *,
     style: str = "skeleton",
-    threshold: float = 0.3,
+    threshold: float | None = None,
     color_by: str = "side",
     boxes: bool = False,
     names: bool = False,
@@ -150,7 +153,7 @@ def draw(
     poses : the people.
     style : ``"skeleton"`` (limbs and joints), ``"joints"``, ``"limbs"``, or ``"silhouette"``: limbs over the people's
         masks, white on black and without the photo, as system 0 draws its results.
-    threshold : joints with a lower score are not drawn, nor limbs that end in one.
+    threshold : joints with a lower score are not drawn, nor limbs that end in one; None: ``poses.present_above``.
     color_by : ``"side"`` (left orange, right blue, centre white; joints in the person's colour) or ``"person"``.
     boxes : draw the boxes and their scores.
     names : write the joints' names.

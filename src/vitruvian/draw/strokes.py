@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..geometry.boxes import span
 from .palette import Color, text_color
 
 _BAND_ROWS = 32
@@ -94,10 +95,9 @@ def rectangle(canvas: np.ndarray, box_xyxy: np.ndarray, radius: float, color: Co
 
 def tint(canvas: np.ndarray, mask: np.ndarray, color: Color, alpha: float, outline: int) -> None:
     """Colour the pixels of ``mask`` (H, W) bool, and its rim of ``outline`` pixels opaquely."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
+    window = span(mask)
+    if window is None:
         return
-    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     inside = mask[window]
     core = np.pad(inside, outline)
     for axis in (0, 1):

@@ -80,6 +80,23 @@ def around_points(points_px: np.ndarray, margin: float = 0.0) -> np.ndarray:
     return np.concatenate([low - pad, high + pad])
 
 
+def span(mask: np.ndarray) -> tuple[slice, slice] | None:
+    """The rows and the columns of an (H, W) array that hold what is set in it; None where nothing is."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def around_mask(mask: np.ndarray) -> np.ndarray:
+    """(4,) the box of what is set in an (H, W) array: outer edges of its pixels. NaN where nothing is."""
+    part = span(mask)
+    if part is None:
+        return np.full(4, np.nan)
+    rows, columns = part
+    return np.array([columns.start, rows.start, columns.stop, rows.stop]) - 0.5
+
+
 def whole_image(size_wh: tuple[int, int]) -> np.ndarray:
     """(4,) the box that is an image of (w, h) pixels."""
     return np.array([-0.5, -0.5, size_wh[0] - 0.5, size_wh[1] - 0.5])

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..formats import rle
+from ..geometry import boxes
 from ..types import Person, Poses, Record
 from .people import check_aligned, check_pairs
 from .result import MetricResult
@@ -217,8 +218,8 @@ def _boundary_f(pred: np.ndarray, truth: np.ndarray, radius_px: float) -> float:
     if not p.any() or not t.any():
         return 1.0 if not p.any() and not t.any() else 0.0
     # nothing outside the rectangle around both contours can be asked about, so only that part is dilated
-    rows, columns = np.flatnonzero((p | t).any(axis=1)), np.flatnonzero((p | t).any(axis=0))
-    part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    part = boxes.span(p | t)
+    assert part is not None
     p, t = p[part], t[part]
     precision, recall = (p & dilate(t, radius_px)).sum() / p.sum(), (t & dilate(p, radius_px)).sum() / t.sum()
     return float(2 * precision * recall / (precision + recall)) if precision + recall > 0 else 0.0

@@ -22,7 +22,7 @@ from ..codecs import BoxesCodec, Codec
 from ..errors import ShapeError, VitruvianError, WeightsError
 from ..geometry import Affine
 from ..skeletons import Skeleton
-from ..types import Outputs, Poses
+from ..types import PRESENT_ABOVE, Outputs, Poses
 from ..weights.card import Card
 from ..weights.zoo import find_weights
 from .backends import Backend, load_backend
@@ -335,11 +335,11 @@ class Predictor:
             if len(pending) >= 2 * batch or sum(w.item.nbytes for w in pending) > _MAX_BYTES:
                 queue.flush()
             while pending and pending[0].left == 0:
-                yield pending.popleft().result(self.skeleton, select, self.card.person_above)
+                yield pending.popleft().result(self.card, select)
             del item, work  # not to be held while the next image is awaited
         queue.flush()
         while pending:
-            yield pending.popleft().result(self.skeleton, select, self.card.person_above)
+            yield pending.popleft().result(self.card, select)
 
 
 class _Work:
@@ -350,7 +350,7 @@ class _Work:
         self.keypoints = np.empty((self.left, joints, 2), np.float32)
         self.scores = np.empty((self.left, joints), np.float32)
 
-    def result(self, skeleton: Skeleton, select: Selection | None, person_above: float | None) -> Result:
+    def result(self, card: Card, select: Selection | None) -> Result:
         item = self.item
         if item.error is not None:
             return Result(item.index, item.path, error=item.error)
@@ -358,15 +358,16 @@ class _Work:
             self.keypoints,
             self.scores,
             item.boxes,
-            skeleton,
+            card.skeleton,
             item.size_wh,
             box_scores=item.box_scores,
             path=item.path,
             boxes_from=item.boxes_from,
+            present_above=PRESENT_ABOVE if card.present_above is None else card.present_above,
         )
         if item.box_scores is not None and select is not None:
             if select.person_above is None and item.boxes_from == "detector":
-                select = replace(select, person_above=person_above)
+                select = replace(select, person_above=card.person_above)
             poses = select(poses)
         return Result(item.index, item.path, poses, image=item.image)
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from ..errors import ShapeError, VitruvianError
 from ..formats import rle
+from ..geometry import boxes
 from ..skeletons import VITRUVIAN19
 from ..types import Person, Record
 from .bodies import Body, Pose, pose_body
@@ -90,13 +91,11 @@ def annotate(scene: Scene) -> Person:
     # Rounded, a joint must name a pixel of the picture.
     inside = ((points >= -0.5) & (points < np.array([width, height]) - 0.5)).all(axis=1)
     visibility = np.where(inside, np.where(scene.figure.shown(seen), 2, 1), 0)
-    rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
-    box = np.array([columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 0.5, rows[-1] + 0.5])
     mask = seen > 0
     return Person(
         keypoints_px=points,
         visibility=visibility,
-        box_xyxy=box,
+        box_xyxy=boxes.around_mask(own),
         area_px=float(mask.sum()),
         segmentation=rle.encode(mask),
         extra={**_pose_of(scene.figure), "height_px": scene.figure.height_px},

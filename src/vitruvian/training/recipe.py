@@ -204,13 +204,23 @@ class GridPart(_Strict):
         return self
 
 
+class DistilPart(_Strict):
+    """Learning from a teacher's maps (``training/distil.py``): ``teacher`` is a shipped model's name, a weight file or
+    a run's folder; ``weight`` its share of the loss; ``flip`` averages its maps with those of the mirrored crop.
+    """
+
+    teacher: str
+    weight: float = Field(0.5, gt=0, le=1)
+    flip: bool = True
+
+
 class Recipe(_Strict):
     """A training run. See ``docs/training.md`` for every key and ``recipes/`` for complete examples.
 
     ``views_per_epoch`` makes an epoch of that many people, drawn anew each time, instead of all. ``stop_after`` ends
     the run after that many of its ``epochs``, on the schedule of all of them. ``augment`` names a preset instead of
     ``geometry`` and ``photometry``; ``scenes`` are the amounts of a person detector's `SceneMix`, ``mixing``
-    changes what surrounds people in crops. ``cache_gb`` is the
+    changes what surrounds people in crops, ``distil`` adds a teacher. ``cache_gb`` is the
     memory for decoded photos. ``keep_epochs`` keeps the weights of every validated epoch, ``pictures`` draws so many
     people at each validation. ``whole_pictures`` trains on pictures of one person as they are, in batches of one size,
     instead of on crops.
@@ -230,6 +240,7 @@ class Recipe(_Strict):
     photometry: dict[str, float] = {}
     scenes: dict[str, Any] = {}
     mixing: MixingPart | None = None
+    distil: DistilPart | None = None
     adversarial: AdversarialPart | None = None
     lifting: LiftingPart | None = None
     grid: GridPart | None = None

@@ -37,6 +37,7 @@ from ..weights.checkpoint import load_into, read_card, save_checkpoint
 from ..weights.zoo import find_weights
 from .adversarial import LitAdversarial, build_judges, length_joints
 from .callbacks import AtomicCheckpoint, Ema, KeepBest, Progress, SetEpoch
+from .distil import LitDistilled, load_teacher
 from .grid_stages import GRID_WEIGHTS, STAGE_FOLDER, check_grid, train_grid
 from .lifting import check_lifting, train_lifter
 from .memory import keep_memory
@@ -214,6 +215,7 @@ def check(recipe: Recipe) -> None:
         _check_adversarial(recipe, codec)
     _check_scenes(recipe, codec)
     _check_mixing(recipe, codec)
+    _check_distil(recipe, codec)
     _check_pictures(recipe, codec)
     try:
         unit = side_multiple(recipe.model.name, **recipe.model.options)
@@ -248,6 +250,17 @@ def _check_pictures(recipe: Recipe, codec: Codec) -> None:
 def _check_mixing(recipe: Recipe, codec: Codec) -> None:
     if recipe.mixing is not None and (recipe.whole_pictures or recipe.grid or recipe.lifting or codec.kind == "boxes"):
         raise RecipeError("mixing: changes crops of people, which this recipe does not train on")
+
+
+def _check_distil(recipe: Recipe, codec: Codec) -> None:
+    if recipe.distil is None:
+        return
+    others = {"adversarial": recipe.adversarial, "grid": recipe.grid, "lifting": recipe.lifting}
+    others["whole_pictures"] = recipe.whole_pictures or None
+    beside = [name for name, part in others.items() if part is not None]
+    if beside:
+        raise RecipeError(f"distil: a teacher of crops of people does not go with {', '.join(beside)}")
+    load_teacher(recipe.distil, codec, get_skeleton(recipe.skeleton), _preprocess_of(recipe))
 
 
 def _check_scenes(recipe: Recipe, codec: Codec) -> None:
@@ -382,6 +395,9 @@ def _module(recipe: Recipe, card: Card, network: torch.nn.Module, steps_per_epoc
     }
     if isinstance(card.codec, BoxesCodec):
         return LitDetector(**parts)
+    if recipe.distil is not None:
+        teacher = load_teacher(recipe.distil, card.codec, card.skeleton, card.preprocess)
+        return LitDistilled(**parts, teacher=teacher, part=recipe.distil)
     return LitPose(**parts) if adversarial is None else LitAdversarial(**parts, part=adversarial)
 
 

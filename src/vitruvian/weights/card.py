@@ -40,6 +40,8 @@ class Card:
     calibration : what the codec's scores are worth, or None: prediction then gives them as they are.
     person_above : the mean score of all joints below which a detector's box holds no person, or None where nobody has
         measured it.
+    present_above : the score from which on a joint is taken to be in the picture (`Poses.present`, drawings), or None
+        where nobody has measured it.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Card:
     notes: str = ""
     calibration: Calibration | None = None
     person_above: float | None = None
+    present_above: float | None = None
 
     def __post_init__(self) -> None:
         if tuple(self.preprocess.size_wh) != tuple(self.codec.size_wh):
@@ -61,9 +64,10 @@ class Card:
                 f"card '{self.name}': crops are {self.preprocess.size_wh}, but the codec is for {self.codec.size_wh}; "
                 "the two sizes must be the same"
             )
-        above = self.person_above
-        if above is not None and not (isinstance(above, int | float) and 0 <= above <= 1):
-            raise WeightsError(f"card '{self.name}': person_above must be None or a number in 0..1, got {above!r}")
+        for name in ("person_above", "present_above"):
+            above = getattr(self, name)
+            if above is not None and not (isinstance(above, int | float) and 0 <= above <= 1):
+                raise WeightsError(f"card '{self.name}': {name} must be None or a number in 0..1, got {above!r}")
 
     def to_json(self) -> str:
         """One JSON object; `from_json` is its inverse. `WeightsError` where a field holds other than plain data."""
@@ -81,6 +85,7 @@ class Card:
             # only where there is one, so that older versions' cards and those without are the same text
             **({} if self.calibration is None else {"calibration": self.calibration.to_dict()}),
             **({} if self.person_above is None else {"person_above": self.person_above}),
+            **({} if self.present_above is None else {"present_above": self.present_above}),
         }
         return write_record(record)
 
@@ -104,6 +109,7 @@ class Card:
             notes=data["notes"],
             calibration=Calibration.from_dict(data["calibration"]) if "calibration" in data else None,
             person_above=data.get("person_above"),
+            present_above=data.get("present_above"),
         )
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...formats import rle
+from ...geometry.boxes import around_mask
 from ...geometry.cameras import Camera
 from ...skeletons import Skeleton
 from ...types import Person, Record
@@ -106,10 +107,7 @@ def visible(
 
 def extent(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """Edges x0, y0, x1, y1 of a mask (NaN for an empty one), and its number of pixels."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return np.full(4, np.nan), 0
-    return np.array([columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 0.5, rows[-1] + 0.5]), int(mask.sum())
+    return around_mask(mask), int(mask.sum())
 
 
 def record_of(labels: PictureLabels, skeleton: Skeleton, image_id: int, path: Any) -> Record:

@@ -1,0 +1,126 @@
+"""From what score on a box holds a person, and a joint is in the picture: ``python tools/measure_limits.py [MODEL]``.
+
+A pose network is asked about boxes it never learned: of sports people that its recipe holds back for validation, whole
+and with the picture cut off at half their height, and random ones in photos that nobody is in. `Card.person_above` is
+the mean score of all joints that loses a twentieth of the half people. `Card.present_above` is the joint's score that
+tells best who is in the picture: right joints of half people (within 0.2 of the torso) from joints that were cut off.
+Both go onto the model's card, by `tools/ship.py` too.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the benchmarks, which are not installed
+
+from benchmarks.common import DATA
+from benchmarks.detector import EMPTY_HELD_BACK
+
+from vitruvian import load, read
+from vitruvian.data import read_image
+from vitruvian.data.dataset import remapped
+from vitruvian.data.find import find_images
+from vitruvian.evaluate import counts, truth_box
+from vitruvian.metrics.scales import torso_px
+from vitruvian.predict import Predictor
+from vitruvian.skeletons import Skeleton
+from vitruvian.training.sources import in_fraction
+from vitruvian.types import Person
+from vitruvian.weights.card import Card
+from vitruvian.weights.checkpoint import read_card
+from vitruvian.weights.onnx_file import write_card
+from vitruvian.weights.zoo import find_weights
+
+_VALIDATION = (0.0, 0.04)  # of lspet/train, as in recipes/vitruvian-s.yaml
+_LOST = 0.05
+_RIGHT = 0.2  # of the torso
+_BOXES_A_PHOTO = 8
+
+
+def people(predictor: Predictor) -> dict[str, list[float]]:
+    """Mean joint scores of whole people and of their upper parts; scores of the parts' joints, right or cut off."""
+    folder = DATA / "photos/lspet/train"
+    records = read("coco", folder / "person_keypoints_train.json", images=folder / "images").records
+    rng, found = np.random.default_rng(0), {"whole people": [], "half people": [], "right": [], "cut off": []}
+    for record in records:
+        persons = [person for person in record.persons if counts(person)]
+        if not persons or not in_fraction(Path(str(record.image_path)).name, _VALIDATION):
+            continue
+        image, box = read_image(str(record.image_path)), truth_box(persons[0])
+        found["whole people"].append(float(predictor.predict(image, box[None]).scores.mean()))
+        rows = max(2, int(box[1] + (box[3] - box[1]) * rng.uniform(0.35, 0.6)))
+        part = np.array([[box[0], max(box[1], -0.5), box[2], rows - 0.5]])
+        half = predictor.predict(image[:rows].copy(), part)
+        found["half people"].append(float(half.scores.mean()))
+        person = remapped(persons[0], record.skeleton, predictor.skeleton)
+        right, gone = judged(person, predictor.skeleton, half.keypoints[0], rows)
+        found["right"] += half.scores[0][right].tolist()
+        found["cut off"] += half.scores[0][gone].tolist()
+    return found
+
+
+def judged(person: Person, skeleton: Skeleton, keypoints_px: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) bool each: joints in the cut picture that were found where they are, and joints that were cut off."""
+    below = person.keypoints_px[:, 1] > rows + 2
+    away = np.linalg.norm(person.keypoints_px - keypoints_px, axis=1)
+    within = away < _RIGHT * torso_px(skeleton, person.keypoints_px[None])[0]  # False where either is NaN
+    return person.labelled & ~below & within, person.labelled & below
+
+
+def best_limit(present: np.ndarray, absent: np.ndarray) -> float:
+    """The score that makes the fewest mistakes, both kinds counting as shares of their own."""
+    limits = np.round(np.arange(0.05, 0.95, 0.01), 2)
+    mistakes = [(present < limit).mean() + (absent >= limit).mean() for limit in limits]
+    return float(limits[int(np.argmin(mistakes))])
+
+
+def nobody(predictor: Predictor) -> list[float]:
+    """Mean joint scores in random boxes of photos without people."""
+    rng, found = np.random.default_rng(0), []
+    for path in find_images([DATA / "photos/coco/no_person"]):
+        if in_fraction(path.name, EMPTY_HELD_BACK):
+            continue
+        image = read_image(path)
+        height, width = image.shape[:2]
+        tall = min(height, width) * np.exp(rng.uniform(np.log(0.2), 0, _BOXES_A_PHOTO))
+        size = np.stack([tall * np.exp(rng.uniform(-0.8, 0.2, _BOXES_A_PHOTO)), tall], axis=1)
+        start = rng.random((_BOXES_A_PHOTO, 2)) * np.maximum([width, height] - size, 1)
+        found += predictor.predict(image, np.concatenate([start, start + size], axis=1)).scores.mean(axis=1).tolist()
+    return found
+
+
+def with_limits(path: Path) -> Card:
+    """The card of a pose model's file with both figures, and where they came from in the provenance."""
+    plain = replace(read_card(path), person_above=None, present_above=None)
+    with load(path, threads=1, detector=None) as predictor:
+        scores = {name: np.array(values) for name, values in people(predictor).items()}
+        scores["nobody"] = np.array(nobody(predictor))
+    person = round(float(np.quantile(scores["half people"], _LOST)), 2)
+    present = best_limit(scores["right"], scores["cut off"])
+
+    def below(name: str, limit: float) -> dict[str, Any]:
+        return {"number": len(scores[name]), "below": round(float((scores[name] < limit).mean()), 3)}
+
+    measured: dict[str, Any] = {
+        "person_above": {"above": person} | {n: below(n, person) for n in ("whole people", "half people", "nobody")},
+        "present_above": {"above": present} | {n: below(n, present) for n in ("right", "cut off")},
+    }
+    return replace(plain, person_above=person, present_above=present, provenance={**plain.provenance, **measured})
+
+
+def main() -> int:
+    """Measure, write them into the weights, say."""
+    path = find_weights(sys.argv[1] if len(sys.argv) > 1 else "default")
+    card = with_limits(path)
+    write_card(path, path, card)
+    print(card.provenance["person_above"], card.provenance["present_above"], sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
