@@ -15,9 +15,9 @@ import torch
 
 from vitruvian.models import build_model
 from vitruvian.training import Recipe
+from vitruvian.training.build import card_of, loaders
 from vitruvian.training.memory import keep_memory
 from vitruvian.training.module import LitPose
-from vitruvian.training.run import card_of, loaders
 
 _RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "vitruvian-s-3.yaml"
 

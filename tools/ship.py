@@ -40,7 +40,7 @@ from vitruvian.predict.backends import OrtBackend
 from vitruvian.predict.masks import has_masks
 from vitruvian.provenance import portable
 from vitruvian.training import Recipe
-from vitruvian.training.run import sources_of
+from vitruvian.training.build import sources_of
 from vitruvian.training.sources import load_records
 from vitruvian.types import Record
 from vitruvian.weights.card import Card

@@ -15,8 +15,8 @@ from vitruvian.codecs import codec_from_dict
 from vitruvian.losses import LOSSES
 from vitruvian.models import build_model
 from vitruvian.synth import synthetic_records
+from vitruvian.training.build import build_dataset
 from vitruvian.training.recipe import Recipe
-from vitruvian.training.run import build_dataset
 
 PATH = Path(__file__).resolve().parents[2] / "recipes" / "quick.yaml"
 

@@ -12,9 +12,9 @@ from vitruvian.errors import RecipeError
 from vitruvian.models import build_model
 from vitruvian.skeletons import VITRUVIAN19
 from vitruvian.training import train
+from vitruvian.training.build import codec_of, preprocess_of
 from vitruvian.training.distil import LitDistilled, load_teacher
 from vitruvian.training.recipe import DistilPart
-from vitruvian.training.run import _codec_of, _preprocess_of
 from vitruvian.weights.checkpoint import load_into, read_state
 
 
@@ -25,7 +25,7 @@ def teacher(tmp_path_factory):
 
 
 def lit(recipe, teacher, pupil, **part) -> LitDistilled:
-    codec, preprocess = _codec_of(recipe), _preprocess_of(recipe)
+    codec, preprocess = codec_of(recipe), preprocess_of(recipe)
     told = DistilPart(teacher=str(teacher), **part)
     return LitDistilled(
         network=pupil, codec=codec, skeleton=VITRUVIAN19, preprocess=preprocess, loss="heatmap_mse", loss_options={},
@@ -47,7 +47,7 @@ def batch(rng) -> dict:
 
 
 def pupil_of(recipe, path=None):
-    network = build_model(recipe.model.name, 19, _codec_of(recipe), **recipe.model.options)
+    network = build_model(recipe.model.name, 19, codec_of(recipe), **recipe.model.options)
     if path is not None:
         load_into(network, path / "best.safetensors")
     return network.eval()

@@ -132,7 +132,7 @@ def test_a_recipe_trains_a_detector_that_predict_can_use(rng: np.random.Generato
 )
 def test_recipes_that_cannot_work(changes: dict, message: str) -> None:
     from vitruvian.errors import RecipeError
-    from vitruvian.training.run import check
+    from vitruvian.training.checks import check
 
     recipe = {
         "name": "boxes", "model": {"name": "detector"}, "input": {"size_wh": [96, 96]}, "codec": {"kind": "boxes"},

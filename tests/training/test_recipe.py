@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 from vitruvian.errors import RecipeError
 from vitruvian.training import Recipe
-from vitruvian.training.run import check
+from vitruvian.training.checks import check
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
 MINIMAL = {
