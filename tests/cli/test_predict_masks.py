@@ -102,10 +102,6 @@ def test_the_shipped_model_of_masks_is_the_default(
         "--out",
         tmp_path / "out",
     )
-    monkeypatch.delitem(zoo.ZOO, MASK_MODEL, raising=False)
-    done = CliRunner().invoke(main, [str(option) for option in options])
-    assert done.exit_code != 0
-    assert "comes without 'vitruvian-mask'" in done.output + str(done.exception)
     monkeypatch.setattr(zoo, "FILES", mask_model.parent)
     monkeypatch.setitem(zoo.ZOO, MASK_MODEL, mask_model.name)
     assert "Masks: mask-tiny" in _run(*options)

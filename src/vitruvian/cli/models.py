@@ -95,7 +95,7 @@ def _describe(card: Card, size_bytes: int) -> str:
         right = f"the chance that a joint is right ({curve.right})"
         lines.append(f"scores     calibrated: {right}, fitted on {curve.fitted_on}")
     lines += _section("measured", [_measured(metric) for metric in card.metrics])
-    lines += _section("data", [", ".join(f"{k}: {v}" for k, v in source.items()) for source in card.data])
+    lines += _section("data", [_source(source) for source in card.data])
     lines += _section("made by", [f"{k}: {_short(v)}" for k, v in card.provenance.items()])
     if card.notes:
         lines += ["", card.notes]
@@ -115,6 +115,20 @@ def _loss(record: Any) -> str:
         return "what it loses is not on record"
     loss = ", ".join(f"{name} {lost:+.2f}" for name, lost in points.items())
     return f"loses, in points: {loss} ({record.get('people', 'unknown')} people)"
+
+
+def _source(source: dict[str, Any]) -> str:
+    """One line: what it is called, how much of it was used, its terms, and whatever else the card says."""
+    rest = dict(source)
+    name, terms = rest.pop("name", "unnamed"), rest.pop("terms", None)
+    share, repeat = rest.pop("share_of_photos", None), rest.pop("repeat", 1)
+    parts = [str(name)]
+    if isinstance(share, list | tuple) and len(share) == 2 and tuple(share) != (0, 1):
+        parts.append(f"{100 * (share[1] - share[0]):.0f} % of the photos")
+    if repeat != 1:
+        parts.append(f"{repeat} times an epoch")
+    parts += [f"{key}: {value}" for key, value in rest.items()]
+    return "; ".join([*parts, *([f"terms: {terms}"] if terms is not None else [])])
 
 
 def _section(title: str, entries: list[str]) -> list[str]:

@@ -14,11 +14,13 @@ from ..geometry import Affine
 from ..transforms import warp
 from ..types import Outputs, Poses
 from ..weights.card import Card
-from ..weights.zoo import ZOO, find_weights
+from ..weights.zoo import find_weights
 from .backends import Backend, load_backend
+from .pieces import without_shreds
 
 MASK_MODEL = "vitruvian-mask"
 """The shipped model of masks."""
+_SHRED = 0.05
 
 
 def load_masks(
@@ -36,11 +38,6 @@ def load_masks(
     WeightsError
         No such model, a file that cannot be read, or one without masks.
     """
-    if os.fspath(name) == MASK_MODEL and MASK_MODEL not in ZOO:
-        raise WeightsError(
-            f"this version comes without '{MASK_MODEL}'; name a model of masks (--mask-model): a training run's folder "
-            f"or its exported file. `vitruvian train {MASK_MODEL}` trains one"
-        )
     return MaskFinder(load_backend(find_weights(name), backend, threads))
 
 
@@ -113,11 +110,14 @@ class MaskFinder:
         return found
 
     def run_crops(self, crops: np.ndarray, flip: bool = False) -> np.ndarray:
-        """(B, h, w, 3) uint8 crops in the card's size -> (B, h / stride, w / stride) probabilities of the person."""
+        """(B, h, w, 3) uint8 crops in the card's size -> (B, h / stride, w / stride) probabilities of the person.
+
+        Pieces of less than a twentieth of the largest one's area are taken to be nothing.
+        """
         codec = self.card.codec
         assert isinstance(codec, PixelsCodec)  # by the check of the constructor
         share = codec.mask(self._backend.run(crops))
         if flip:
             mirrored = self._backend.run(np.ascontiguousarray(crops[:, :, ::-1]))
             share = (share + codec.mask(Outputs(mirrored.arrays))[:, :, ::-1]) / 2
-        return share
+        return np.stack([without_shreds(one, _SHRED) for one in share])
