@@ -2,8 +2,8 @@
 
 A pose network is asked about boxes it never learned: of sports people that its recipe holds back for validation, whole
 and with the picture cut off at half their height, and random ones in photos that nobody is in. `Card.person_above` is
-the mean score of all joints that loses a twentieth of the half people. `Card.present_above` is the joint's score that
-tells best who is in the picture: right joints of half people (within 0.2 of the torso) from joints that were cut off.
+the mean score of all joints that tells these people best from nobody, `Card.present_above` the score that loses a
+twentieth of the half people's right joints (within 0.2 of the torso); how many cut-off joints score less is recorded.
 Both go onto the model's card, by `tools/ship.py` too.
 """
 
@@ -72,10 +72,10 @@ def judged(person: Person, skeleton: Skeleton, keypoints_px: np.ndarray, rows: i
     return person.labelled & ~below & within, person.labelled & below
 
 
-def best_limit(present: np.ndarray, absent: np.ndarray) -> float:
-    """The score that makes the fewest mistakes, both kinds counting as shares of their own."""
+def best_limit(people: np.ndarray, nobody: np.ndarray) -> float:
+    """The score that makes the fewest mistakes, both kinds counting as shares of their own (Youden, Cancer 1950)."""
     limits = np.round(np.arange(0.05, 0.95, 0.01), 2)
-    mistakes = [(present < limit).mean() + (absent >= limit).mean() for limit in limits]
+    mistakes = [(people < limit).mean() + (nobody >= limit).mean() for limit in limits]
     return float(limits[int(np.argmin(mistakes))])
 
 
@@ -100,8 +100,8 @@ def with_limits(path: Path) -> Card:
     with load(path, threads=1, detector=None) as predictor:
         scores = {name: np.array(values) for name, values in people(predictor).items()}
         scores["nobody"] = np.array(nobody(predictor))
-    person = round(float(np.quantile(scores["half people"], _LOST)), 2)
-    present = best_limit(scores["right"], scores["cut off"])
+    person = best_limit(np.concatenate([scores["whole people"], scores["half people"]]), scores["nobody"])
+    present = round(float(np.quantile(scores["right"], _LOST)), 2)
 
     def below(name: str, limit: float) -> dict[str, Any]:
         return {"number": len(scores[name]), "below": round(float((scores[name] < limit).mean()), 3)}
