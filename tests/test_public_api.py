@@ -16,14 +16,14 @@ SELECTION = "Selection(rescore_above=0.2, same_person=0.9, all_joints=True, pers
 
 # Changing a line here changes what users' programs call: say so in CHANGELOG.md.
 SIGNATURES = {
-    "draw": "(image: 'Any', poses: 'Poses', *, style: 'str' = 'skeleton', threshold: 'float' = 0.3, "
+    "draw": "(image: 'Any', poses: 'Poses', *, style: 'str' = 'skeleton', threshold: 'float | None' = None, "
     "color_by: 'str' = 'side', boxes: 'bool' = False, names: 'bool' = False, ids: 'bool' = True, masks: 'bool' = True, "
     "width: 'float | None' = None) -> 'np.ndarray'",
     "evaluate": "(model: 'Predictor | str | os.PathLike', records: 'Sequence[Record]', "
     "metrics: 'Sequence[str]' = ('pck',), flip: 'bool | str' = False, batch: 'int' = 16, "
     "boxes: 'str | Mapping[Any, tuple[np.ndarray, np.ndarray]] | None' = None, "
     "progress: 'Callable[[int, int], None] | None' = None, "
-    f"select: 'Selection | None' = {SELECTION}) -> 'dict[str, MetricResult]'",
+    f"select: 'Selection | None' = {SELECTION}, by: 'Sequence[str]' = ()) -> 'dict[str, MetricResult]'",
     "get_skeleton": "(name: 'str') -> 'Skeleton'",
     "load": "(name: 'str | os.PathLike' = 'default', backend: 'str | None' = None, threads: 'int | None' = None, "
     "detector: 'Detector | str | os.PathLike | None' = 'default') -> 'Predictor'",

@@ -17,6 +17,7 @@ from vitruvian.skeletons import COCO17, VITRUVIAN19
 from vitruvian.types import Person, Poses, Record
 
 BRICKS = {
+    "groups",
     "boxes",
     "people",
     "pck_variants",

@@ -90,7 +90,7 @@ def test_mosaics_show_their_photos_people(rng: np.random.Generator) -> None:
 
 
 def test_pasted_people_are_boxed_by_what_is_seen_of_them(rng: np.random.Generator) -> None:
-    mix = replace(_QUIET, empty_paste_prob=1.0, paste_most=1, person_smallest=0.3, person_largest=0.8)
+    mix = replace(_QUIET, empty_paste_prob=1.0, paste_most=1, person_smallest=0.3, person_largest=0.8, soft_edge_prob=0)
     source, empty = _photo((20, 12, 40, 36)), _photo()
     scenes = _scenes([source, empty], ["everybody", "nobody"], mix=mix, seed=int(rng.integers(1 << 31)))
     assert len(scenes.cutouts()) == 0  # 480 pixels are too few
