@@ -18,6 +18,7 @@ from vitruvian.codecs import PixelsCodec
 from vitruvian.models.harmonic import HarmonicUNet
 from vitruvian.models.layers.harmonic import HConv
 from vitruvian.models.unet import UNet
+from vitruvian.training.memory import keep_memory
 
 from .common import alternate
 
@@ -41,6 +42,7 @@ def run(
     width : channels of each order on the finest level; 32 in the system, whose U-Net has twice as many there.
     layers : channels of each of the orders 0 and 1 of the single convolutions, the coarser the more.
     """
+    keep_memory()  # as `vitruvian train` does
     torch.manual_seed(0)
     codec = PixelsCodec(size_wh=size_wh, heads=("mask",))
     harmonic = HarmonicUNet(_JOINTS, codec, [(width * 2**i,) * 2 for i in range(5)])

@@ -232,13 +232,12 @@ class HConv(nn.Module):
         for wave in {wave for order in mixtures for wave, _ in order}:
             kernel = self._fixed(wave).expand(x.shape[1], 1, self.size, self.size)
             maps[wave] = F.conv2d(x, kernel, padding=self.size // 2, groups=x.shape[1])
-        half, parts = sum(self.streams_in), []
+        # Split rather than sliced: a slice's gradient is the whole map again, zeros but for a part.
+        sizes = [*self.streams_in] * (1 if self.real_input else 2)
+        split = {wave: x_of.split(sizes, dim=1) for wave, x_of in maps.items()}
+        parts = []
         for order, weight in zip(mixtures, weights, strict=True):
-            pieces = []
-            for wave, columns in order:
-                pieces.append(maps[wave][:, columns])
-                if not self.real_input:
-                    pieces.append(maps[wave][:, half + columns.start : half + columns.stop])
+            pieces = [part for wave, n_in in order for part in split[wave][n_in :: len(self.streams_in)]]
             parts.append(F.conv2d(torch.cat(pieces, 1), weight[:, :, None, None]))
         if self.real_output:
             y = torch.cat(parts, 1)
@@ -258,21 +257,20 @@ class HConv(nn.Module):
         sign = -1 if at >= len(self.basis) and part else 1
         return sign * kernel[part, ring].unflatten(-1, (self.size, self.size))
 
-    def _pairs(self) -> list[tuple[slice, list[tuple[int, int, slice]]]]:
-        """For each order that comes out its channels; and of each that goes in order, difference and channels."""
-        ins = [(n_in, columns) for n_in, columns in enumerate(_slices(self.streams_in)) if columns.stop > columns.start]
-        outs = [(n_out, rows) for n_out, rows in enumerate(_slices(self.streams_out)) if rows.stop > rows.start]
-        return [(rows, [(n_in, n_in - n_out, columns) for n_in, columns in ins]) for n_out, rows in outs]
+    def _pairs(self) -> list[tuple[int, list[tuple[int, int]]]]:
+        """Each order that comes out; and each that goes in, with the difference of the two."""
+        ins = [n_in for n_in, count in enumerate(self.streams_in) if count]
+        return [(n_out, [(n, n - n_out) for n in ins]) for n_out, count in enumerate(self.streams_out) if count]
 
-    def _mixtures(self) -> list[list[tuple[_Wave, slice]]]:
-        """For each order that comes out what is mixed: fixed filters, and the channels that went through them."""
+    def _mixtures(self) -> list[list[tuple[_Wave, int]]]:
+        """For each order that comes out what is mixed: fixed filters, and which order went through them."""
         found = []
         for _, pairs in self._pairs():
             order = []
-            for _, m, columns in pairs:
+            for n_in, m in pairs:
                 parts = range(2 if m else 1)
-                order += [((abs(m), ring, part), columns) for ring in range(self.size // 2) for part in parts]
-                order += [] if m else [(_CENTRE, columns)]
+                order += [((abs(m), ring, part), n_in) for ring in range(self.size // 2) for part in parts]
+                order += [] if m else [(_CENTRE, n_in)]
             found.append(order)
         return found
 
@@ -282,13 +280,18 @@ class HConv(nn.Module):
         With R and I the real and imaginary part of a wave of order |m|, s the sign of m, and a + i b what is learned,
         a pair of channels is (a + i b) (R + i s I) * (x_re + i x_im).
         """
-        cos, sin = self.radial * self.phase.cos(), self.radial * self.phase.sin()
+        blocks = [
+            [block.unbind(2) for block in line.split(self.streams_in, dim=1)]
+            for part in (self.radial * self.phase.cos(), self.radial * self.phase.sin())
+            for line in part.split(self.streams_out)
+        ]
+        cos, sin = blocks[: len(self.streams_out)], blocks[len(self.streams_out) :]
         matrices = []
-        for rows, pairs in self._pairs():
+        for n_out, pairs in self._pairs():
             real, imag = [], []
-            for n_in, m, columns in pairs:
+            for n_in, m in pairs:
                 for ring in range(self.size // 2):
-                    a, b = cos[rows, columns, ring], sin[rows, columns, ring]
+                    a, b = cos[n_out][n_in][ring], sin[n_out][n_in][ring]
                     real += [a, -b]
                     imag += [b, a]
                     if m:
