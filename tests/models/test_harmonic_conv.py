@@ -263,3 +263,26 @@ def test_sides_that_do_not_fit_are_refused() -> None:
         HConv((2, 1), (2,), bias=True)
     with pytest.raises(ShapeError, match="6 channels here"):
         HConv((2, 1), (2,))(torch.zeros(1, 3, 4, 4))
+
+
+def test_a_filter_is_not_kept_over_a_step_of_training(rng: np.random.Generator) -> None:
+    """As Lightning trains: modes are set without `train`, weights are swapped through ``data``, and fused optimisers do
+    not count their changes.
+    """
+    _seeded(rng)
+    conv, x = HConv((2, 1), (2, 1)), torch.randn(1, 6, 5, 5)
+    optimizer = torch.optim.AdamW(conv.parameters(), lr=0.1, fused=True)
+    for _ in range(3):
+        conv.eval()
+        with torch.no_grad():
+            found = conv(x)
+        fresh = HConv((2, 1), (2, 1)).eval()
+        fresh.load_state_dict(conv.state_dict())
+        with torch.no_grad():
+            assert torch.equal(found, fresh(x))
+        conv.training = True
+        conv(x).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        for parameter in conv.parameters():
+            parameter.data.copy_(parameter.data + 0.3 * torch.randn_like(parameter))

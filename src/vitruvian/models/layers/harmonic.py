@@ -339,6 +339,8 @@ class HConv(nn.Module):
 
     def _weights(self) -> list[Tensor]:
         """The weight of the one real convolution, or the mixtures' matrices; kept where nobody needs their gradient."""
+        if self.training:  # not only in `train`: Lightning sets modes without it, and fused optimisers count no change
+            self._kept = None
         parameters = list(self.parameters())
         passing = self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
         if passing or any(p.is_inference() for p in parameters):
