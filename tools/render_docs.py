@@ -48,7 +48,7 @@ def groups() -> str:
     rows = [
         (r["data"], group["group"], group["people"], "-" if group["value"] is None else f"{group['value']:.3f}")
         for r in result["rows"]
-        for rows in r.get("groups_flip", {}).values()
+        for rows in r["groups_flip"].values()
         for group in rows
         if len(rows) > 1
     ]

@@ -50,7 +50,7 @@ from vitruvian.weights.zoo import FILES, ZOO, find_weights
 
 NOTES = (
     "For people who fill most of their box, in photos. Trained on few photos, most of them of sports: expect mistakes "
-    "on crowds, on heavy occlusion, and on the joints of the face, which only about 160 people had labels for. A "
+    "on crowds, on heavy occlusion, and on faces, most of whose labels are another model's. A "
     "joint that is hidden or outside of the picture still gets a position. "
 )
 SCORES = "The score of a joint is the height of its heatmap's peak, not a calibrated probability."

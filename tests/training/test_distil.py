@@ -30,7 +30,7 @@ def lit(recipe, teacher, pupil, **part) -> LitDistilled:
     return LitDistilled(
         network=pupil, codec=codec, skeleton=VITRUVIAN19, preprocess=preprocess, loss="heatmap_mse", loss_options={},
         optim=recipe.optim, total_steps=1, steps_per_epoch=1, part=told,
-        teacher=load_teacher(told, codec, VITRUVIAN19, preprocess),
+        teacher=load_teacher(told),
     )  # fmt: skip
 
 

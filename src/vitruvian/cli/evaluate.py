@@ -125,7 +125,6 @@ def command(
         records = [r for r in records if any(map(masked if by_mask else counts, r.persons))][:limit]
     split = _split(annotations, limit)
     options: dict[str, Any] = {"flip": flipped, "batch": batch, "boxes": next(iter(detections.values()))}
-    groups = {"by": by} if by else {}
     runtime = {"backend": backend, "threads": threads}
     if over_epochs:
         _over_epochs(model, records, metrics, options | runtime | {"split": split, "out": out, "per_joint": per_joint})
@@ -136,7 +135,7 @@ def command(
         for kind, boxes in detections.items():
             # The truth's boxes hold as many different people as there are.
             same = None if boxes is None else Selection().same_person
-            options |= {"boxes": boxes, "select": Selection(same_person=same) if select else None, **groups}
+            options |= {"boxes": boxes, "select": Selection(same_person=same) if select else None, "by": by}
             found, report = _measure(name, records, metrics, options, runtime, split, kind)
             title = report["model"] if len(detections) == 1 else f"{report['model']}, boxes: {kind}"
             measured[_unused(title, measured)] = found

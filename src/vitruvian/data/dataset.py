@@ -105,7 +105,8 @@ class PoseDataset:
         self.sizes = sizes or SizeSchedule(preprocess.size_wh)
         self.epoch = 0
         """The epoch that a plain index means; a loader that shuffles gives (index, epoch) pairs instead."""
-        self._photos = PhotoStore(self.records, decode, cache_bytes)
+        self._photos = PhotoStore([*self.records, *photos], decode, cache_bytes)
+        self._without_people = range(len(self.records), len(self.records) + len(photos))
         self._masks: dict[int, np.ndarray] = {}
         self.people: list[tuple[int, Person]] = []
         for i, record in enumerate(self.records):
@@ -119,8 +120,6 @@ class PoseDataset:
             )
         self.mixing = mixing
         self._donors = [i for i, (_, person) in enumerate(self.people) if person.segmentation is not None]
-        self._without_people = PhotoStore(photos, decode, cache_bytes)
-        self._photo_count = len(photos)
         if mixing is not None:
             if not self._donors:
                 raise VitruvianError("mixing cuts people out along their masks, and nobody here has one")
@@ -137,7 +136,7 @@ class PoseDataset:
 
     def preload(self, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> None:
         """Decode photos now, as many as may be kept (before workers are forked, so that they share the memory)."""
-        self._photos.preload((i for i, _ in self.people), progress)
+        self._photos.preload([*(i for i, _ in self.people), *self._without_people], progress)
 
     def image(self, record_index: int) -> np.ndarray:
         """The decoded photo of a record, kept for the next time while there is room."""
@@ -181,7 +180,7 @@ class PoseDataset:
 
     def _photo(self, rng: np.random.Generator) -> np.ndarray:
         """A random photo without people."""
-        return self._without_people[int(rng.integers(self._photo_count))]
+        return self._photos[self._without_people[int(rng.integers(len(self._without_people)))]]
 
     def _mask(self, index: int) -> np.ndarray:
         """(H, W) uint8 0 or 255: a person's mask on the photo, kept as bits, an eighth of a byte a pixel."""

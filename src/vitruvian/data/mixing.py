@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..errors import VitruvianError
 from ..geometry import Affine, boxes
 from ..transforms import warp
+from ..transforms.geometric import check_amounts
 
 Donor = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 """Draws somebody: an (H, W, 3) uint8 photo and their (H, W) uint8 mask, 0 or 255."""
@@ -45,10 +45,7 @@ class Mixing:
     thing_prob: float = 0.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0 <= value <= 1:
-                raise VitruvianError(f"mixing: {field.name} is a share from 0 to 1, got {value}")
+        check_amounts(self)
 
     def draw(self, rng: np.random.Generator) -> Changes:
         """What is to be changed in a crop."""

@@ -148,7 +148,8 @@ def _picture_loaders(recipe: Recipe, rank: int, persistent: bool) -> tuple[DataL
 
 
 def sources_of(recipe: Recipe) -> tuple[dict[str, Any], ...]:
-    """What a card says of the training data."""
+    """What a card says of the training data, photos without people among them."""
+    empty = () if recipe.mixing is None else recipe.mixing.photos
     return tuple(
         {
             "name": source.name or Path(source.path).name or source.format,
@@ -156,7 +157,7 @@ def sources_of(recipe: Recipe) -> tuple[dict[str, Any], ...]:
             "share_of_photos": list(source.fraction),
             "repeat": source.repeat,
         }
-        for source in recipe.train
+        for source in (*recipe.train, *empty)
     )
 
 

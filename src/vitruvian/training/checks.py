@@ -14,7 +14,7 @@ from ..models import build_model, side_multiple
 from ..skeletons import get_skeleton
 from .adversarial import build_judges, length_joints
 from .build import augmentation, codec_of, preprocess_of
-from .distil import load_teacher
+from .distil import check_teacher
 from .grid_stages import check_grid
 from .lifting import check_lifting
 from .recipe import Recipe
@@ -100,7 +100,7 @@ def _check_distil(recipe: Recipe, codec: Codec) -> None:
     beside = [name for name, part in others.items() if part is not None]
     if beside:
         raise RecipeError(f"distil: a teacher of crops of people does not go with {', '.join(beside)}")
-    load_teacher(recipe.distil, codec, get_skeleton(recipe.skeleton), preprocess_of(recipe))
+    check_teacher(recipe.distil, codec, get_skeleton(recipe.skeleton), preprocess_of(recipe))
 
 
 def _check_scenes(recipe: Recipe, codec: Codec) -> None:

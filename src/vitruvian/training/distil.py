@@ -66,23 +66,28 @@ class LitDistilled(LitPose):
         return Targets({codec.array: maps}, torch.ones(maps.shape[:2], device=maps.device))
 
 
-def load_teacher(part: DistilPart, codec: Codec, skeleton: Skeleton, preprocess: Preprocess) -> nn.Module:
-    """The teacher's network, which has to see and to say the same as its pupil.
+def load_teacher(part: DistilPart) -> nn.Module:
+    """The teacher's network."""
+    path = find_weights(part.teacher)
+    card = read_card(path)
+    network = build_model(card.model, len(card.skeleton), card.codec, **card.options)
+    load_into(network, path)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def check_teacher(part: DistilPart, codec: Codec, skeleton: Skeleton, preprocess: Preprocess) -> None:
+    """A teacher has to see and to say the same as its pupil; its card tells.
 
     Raises
     ------
     RecipeError
         Another skeleton, other crops, or maps that mean something else.
     """
-    path = find_weights(part.teacher)
-    card = read_card(path)
+    card = read_card(find_weights(part.teacher))
     mine = {"skeleton": card.skeleton, "preprocess": card.preprocess, "maps": _maps(card.codec)}
     for name, wanted in {"skeleton": skeleton, "preprocess": preprocess, "maps": _maps(codec)}.items():
         if mine[name] != wanted:
             raise RecipeError(f"distil.teacher: {part.teacher} has another {name}, {mine[name]}, than {wanted}")
-    network = build_model(card.model, len(card.skeleton), card.codec, **card.options)
-    load_into(network, path)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _maps(codec: Codec) -> Any:

@@ -124,8 +124,7 @@ def _module(recipe: Recipe, card: Card, network: torch.nn.Module, steps_per_epoc
     if isinstance(card.codec, BoxesCodec):
         return LitDetector(**parts)
     if recipe.distil is not None:
-        teacher = load_teacher(recipe.distil, card.codec, card.skeleton, card.preprocess)
-        return LitDistilled(**parts, teacher=teacher, part=recipe.distil)
+        return LitDistilled(**parts, teacher=load_teacher(recipe.distil), part=recipe.distil)
     return LitPose(**parts) if adversarial is None else LitAdversarial(**parts, part=adversarial)
 
 
