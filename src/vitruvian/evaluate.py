@@ -127,14 +127,14 @@ def _with_groups(
         kinds = [[GROUPS[name](person) for person in record.persons] for record in records]
         rows = []
         for kind in sorted({kind for own in kinds for kind in own if kind is not None}, key=ORDER.index):
-            chosen = [[i for i, own in enumerate(person_kinds) if own == kind] for person_kinds in kinds]
-            truth = [
-                replace(r, persons=tuple(r.persons[i] for i in own)) for r, own in zip(records, chosen, strict=True)
-            ]
-            poses = [p.select(own) for p, own in zip(found, chosen, strict=True)]
-            kept = [i for i, own in enumerate(chosen) if own]
-            value = METRICS[metric]([truth[i] for i in kept], [poses[i] for i in kept]).value
-            rows.append({"group": kind, "people": sum(map(len, chosen)), "value": value})
+            truth, poses = [], []
+            for record, pose, own in zip(records, found, kinds, strict=True):
+                chosen = [i for i, of in enumerate(own) if of == kind]
+                if chosen:
+                    truth.append(replace(record, persons=tuple(record.persons[i] for i in chosen)))
+                    poses.append(pose.select(chosen))
+            value = METRICS[metric](truth, poses).value
+            rows.append({"group": kind, "people": sum(map(len, poses)), "value": value})
         tables[name] = rows
     return replace(result, details={**result.details, "by": tables})
 
