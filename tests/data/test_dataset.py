@@ -10,6 +10,7 @@ import pytest
 from vitruvian.data import PoseDataset, SizeSchedule
 from vitruvian.errors import VitruvianError
 from vitruvian.formats import rle
+from vitruvian.geometry import boxes
 from vitruvian.preprocess import Preprocess
 from vitruvian.skeletons import COCO17, LSP14, VITRUVIAN19
 from vitruvian.transforms import RandomGeometry, RandomPhotometry
@@ -232,3 +233,43 @@ def test_masks_are_the_same_with_and_without_memory():
     kept, never = (dataset([masked()], teaches="mask", cache_bytes=room) for room in (1 << 30, 0))
     for _ in range(2):
         np.testing.assert_array_equal(kept[0]["mask"], never[0]["mask"])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_cut_photo_shows_a_part_of_the_person_and_nothing_beyond(rng, masked):
+    """Every pixel of the crop is the photo's or empty; joints are labelled where they are in it, and only there."""
+    seed, mask = int(rng.integers(1 << 30)), np.zeros((220, 180), bool)
+    mask[8:200, 20:160] = True
+    segmentation = {"segmentation": rle.encode(mask)} if masked else {}
+    geometry = RandomGeometry(0, 0, 0, 0, flip_prob=0, cut_prob=1.0)
+    white = replace(record(**segmentation), extra={"pixels": lambda: np.full((220, 180, 3), 250, np.uint8)})
+    data = dataset([white], geometry=geometry, seed=seed, teaches="mask" if masked else "joint")
+    joints = white.persons[0].keypoints_px
+    hidden, shares = [], []
+    for epoch in range(60):
+        sample = data.sample(0, epoch)
+        shown = sample.image[..., 0] > 125
+        rows, columns = boxes.span(shown)
+        corners = np.array([[columns.start, rows.start], [columns.stop, rows.stop]]) - 0.5
+        (x0, y0), (x1, y1) = sample.frame_to_input.inverse().apply(corners)
+        inside = (joints >= (x0, y0)).all(axis=1) & (joints <= (x1, y1)).all(axis=1)
+        in_crop = ((sample.keypoints_px >= 0) & (sample.keypoints_px <= (191, 255))).all(axis=1)
+        assert (sample.visibility[in_crop] > 0).tolist() == inside[in_crop].tolist(), (seed, epoch)
+        hidden.append(14 - (sample.visibility > 0).sum())
+        shares.append(shown.mean())
+        if masked:
+            assert not sample.mask[~shown].any(), (seed, epoch)
+            part = boxes.around_mask(sample.mask)
+            assert max((part[2:] - part[:2]) / (192, 256)) == pytest.approx(0.8, abs=0.02), (seed, epoch)
+    assert max(hidden) >= 7, (seed, hidden)
+    assert min(shares) < 0.9, (seed, shares)
+
+
+def test_a_cut_that_leaves_next_to_nothing_is_not_made():
+    small = record(box_xyxy=np.array([60.0, 60, 75, 75]))
+    cut, plain = (dataset([small], geometry=RandomGeometry(0, 0, 0, 0, 0, cut_prob=c)) for c in (1.0, 0.0))
+    for epoch in range(40):
+        view = cut.geometry.cut(np.random.default_rng((0, epoch, 0)), cut.box(0))
+        left = np.minimum(view[2:], 75) - np.maximum(view[:2], 60)
+        if left.min() < 11:
+            np.testing.assert_array_equal(cut.sample(0, epoch).image, plain.sample(0, epoch).image)

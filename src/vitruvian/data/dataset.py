@@ -23,6 +23,10 @@ from .images import read_image
 from .mixing import UNCHANGED, Mixing
 from .photo_store import PhotoStore
 
+_ALL = (slice(None), slice(None))
+_LEAST_PX = 12
+"""Narrower parts of people, as a cut of the photo may leave them, teach nothing."""
+
 
 @dataclass(frozen=True)
 class SizeSchedule:
@@ -153,18 +157,22 @@ class PoseDataset:
         rng = np.random.default_rng((self.seed, epoch, index))
         preprocess = replace(self.preprocess, size_wh=self.sizes.at(epoch))
         image, box, flipped = self.image(record_index), self.box(index), False
+        view = _ALL
         if self.geometry is None:
             frame_to_input = preprocess.frame_to_input(box)
         else:
-            box = self.geometry.pick_box(rng, box, person.keypoints_px, self.skeleton)
+            view, part = self._view(index, self.geometry.cut(rng, box))
+            box = self.geometry.pick_box(rng, box, person.keypoints_px, self.skeleton) if part is None else part
+            person = _seen_in(view, person)
             change, flipped = self.geometry.sample(rng, preprocess.size_wh)
             frame_to_input = change @ preprocess.frame_to_input(box)
-        crop = warp(image, frame_to_input, preprocess.size_wh, preprocess.fill)
+        view_to_input = frame_to_input @ Affine.translate(view[1].start or 0, view[0].start or 0)
+        crop = warp(image[view], view_to_input, preprocess.size_wh, preprocess.fill)
         keypoints, visibility = joints_under(frame_to_input, person, self.skeleton, flipped)
         changes = self.mixing.draw(rng) if self.mixing is not None else UNCHANGED
         mask = None
         if person.segmentation is not None and (self.teaches != "joint" or any(changes)):
-            mask = warp(self._mask(index), frame_to_input, preprocess.size_wh)
+            mask = warp(self._mask(index)[view], view_to_input, preprocess.size_wh)
         if any(changes):
             labelled = np.where((visibility > 0)[:, None], keypoints, np.nan)
             crop, mask = changes.apply(rng, crop, mask, labelled, self._somebody, self._photo)
@@ -172,6 +180,26 @@ class PoseDataset:
             crop = self.photometry(rng, crop)
         mask = None if mask is None or self.teaches == "joint" else (mask >= 128).astype(np.uint8)
         return Sample(crop, keypoints, visibility, frame_to_input, mask, flipped)
+
+    def _view(self, index: int, stays_xyxy: np.ndarray | None) -> tuple[tuple[slice, slice], np.ndarray | None]:
+        """Rows and columns of the photo that a cut leaves, and the box of what is left of the person in them.
+
+        The whole photo and None without a cut, and where it would leave next to nothing.
+        """
+        if stays_xyxy is None:
+            return _ALL, None
+        record_index, person = self.people[index]
+        height, width = self.image(record_index).shape[:2]
+        (x0, y0), (x1, y1) = np.clip(stays_xyxy.reshape(2, 2) + 0.5, 0, [width, height]).astype(int).tolist()
+        view = slice(y0, y1), slice(x0, x1)
+        if person.segmentation is not None:
+            seen = np.zeros((height, width), np.uint8)
+            seen[view] = self._mask(index)[view]
+            part = boxes.around_mask(seen)
+        else:
+            box, edges = self.box(index), np.array([x0, y0, x1, y1]) - 0.5
+            part = np.concatenate([np.maximum(box[:2], edges[:2]), np.minimum(box[2:], edges[2:])])
+        return (view, part) if (part[2:] - part[:2] >= _LEAST_PX).all() else (_ALL, None)
 
     def _somebody(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The photo and the mask of a random person who has one."""
@@ -215,6 +243,16 @@ def as_item(sample: Sample, index: int, masks: bool) -> dict[str, Any]:
         return item
     mask = np.zeros(sample.image.shape[:2], np.uint8) if sample.mask is None else sample.mask
     return {**item, "mask": mask, "has_mask": np.bool_(sample.mask is not None)}
+
+
+def _seen_in(view: tuple[slice, slice], person: Person) -> Person:
+    """The person without the joints that are outside of those rows and columns, which a cut photo does not show."""
+    if view == _ALL:
+        return person
+    first, end = (np.array([getattr(part, name) for part in reversed(view)]) for name in ("start", "stop"))
+    with np.errstate(invalid="ignore"):
+        seen = ((person.keypoints_px >= first - 0.5) & (person.keypoints_px <= end - 0.5)).all(axis=1)
+    return replace(person, visibility=np.where(seen, person.visibility, 0))
 
 
 def joints_under(change: Affine, person: Person, skeleton: Skeleton, flipped: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,10 @@ from ..errors import VitruvianError
 from ..geometry import Affine, boxes
 from ..skeletons import Skeleton
 
+_KEPT_TOP, _KEPT_SIDE = (0.15, 0.85), (0.35, 0.85)
+"""Shares of a box that a cut leaves: of its top (from a face to all but the feet), of another side."""
+_BOTTOM_CUT = 0.6
+"""Share of the cuts that take the legs away, as most photos of parts of people do."""
 _UPPER = ("nose", "eye", "ear", "shoulder", "elbow", "wrist", "neck", "head_top", "thorax")
 
 
@@ -23,6 +27,10 @@ class Geometry(Protocol):
         self, rng: np.random.Generator, box_xyxy: np.ndarray, keypoints_px: np.ndarray, skeleton: Skeleton
     ) -> np.ndarray:
         """(4,) the box to crop: the person's own, or one within it."""
+        ...
+
+    def cut(self, rng: np.random.Generator, box_xyxy: np.ndarray) -> np.ndarray | None:
+        """(4,) xyxy: the part of the plane in which the photo stays; None where it is not cut."""
         ...
 
     def sample(self, rng: np.random.Generator, size_wh: tuple[int, int]) -> tuple[Affine, bool]:
@@ -51,6 +59,8 @@ class RandomGeometry:
     shift : the centre moves by up to this share of the crop's side, on each axis.
     flip_prob : share of samples that are mirrored.
     half_body_prob : share of samples cropped to the upper or lower body where enough joints are labelled.
+    cut_prob : share of samples whose photo ends within the person, so that the crop shows a part of them, larger, and
+        nothing beyond: mostly the upper part, down to the face alone.
     """
 
     rotation_deg: float = 40.0
@@ -59,6 +69,7 @@ class RandomGeometry:
     shift: float = 0.06
     flip_prob: float = 0.5
     half_body_prob: float = 0.0
+    cut_prob: float = 0.0
 
     def __post_init__(self) -> None:
         check_amounts(self)
@@ -75,6 +86,20 @@ class RandomGeometry:
         if half.sum() < 4 or labelled.sum() < 9:
             return box_xyxy
         return boxes.around_points(keypoints_px[half], margin=0.25)
+
+    def cut(self, rng: np.random.Generator, box_xyxy: np.ndarray) -> np.ndarray | None:
+        """See `Geometry.cut`."""
+        if not self.cut_prob or rng.random() >= self.cut_prob:
+            return None
+        stays = np.array([-np.inf, -np.inf, np.inf, np.inf])
+        start, size = box_xyxy[:2], box_xyxy[2:] - box_xyxy[:2]
+        if rng.random() < _BOTTOM_CUT:
+            stays[3] = start[1] + size[1] * math.exp(rng.uniform(*np.log(_KEPT_TOP)))
+            return stays
+        edge, share = int(rng.integers(3)), rng.uniform(*_KEPT_SIDE)  # 0 left, 1 top, 2 right
+        axis = edge % 2
+        stays[edge] = start[axis] + size[axis] * (share if edge == 2 else 1 - share)
+        return stays
 
     def sample(self, rng: np.random.Generator, size_wh: tuple[int, int]) -> tuple[Affine, bool]:
         """See `Geometry.sample`."""

@@ -30,6 +30,10 @@ def _own_box(
     return box_xyxy
 
 
+def _uncut(self: object, rng: np.random.Generator, box_xyxy: np.ndarray) -> None:
+    """See `Geometry.cut`: never."""
+
+
 @dataclass(frozen=True)
 class OneChange:
     """System 3's geometry: a wider or narrower crop, or a rotation, never both; and a mirror.
@@ -55,7 +59,7 @@ class OneChange:
                 f"OneChange: 'margin' must be below 0.5 (half the crop from each edge is all of it), got {self.margin}"
             )
 
-    pick_box = _own_box
+    pick_box, cut = _own_box, _uncut
 
     def sample(self, rng: np.random.Generator, size_wh: tuple[int, int]) -> tuple[Affine, bool]:
         """See `Geometry.sample`."""
@@ -92,7 +96,7 @@ class NormalGeometry:
         if max(self.scale_normal, self.scale_uniform) >= 1:
             raise VitruvianError(f"NormalGeometry: scale_normal and scale_uniform must be below 1, got {self}")
 
-    pick_box = _own_box
+    pick_box, cut = _own_box, _uncut
 
     def sample(self, rng: np.random.Generator, size_wh: tuple[int, int]) -> tuple[Affine, bool]:
         """See `Geometry.sample`."""

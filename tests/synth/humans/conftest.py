@@ -122,6 +122,7 @@ def renderer():
     """A renderer of 96 x 80 pixels, or a skip where OpenGL cannot be had."""
     from vitruvian.synth.humans import Renderer
 
+    pytest.importorskip("threadpoolctl")
     try:
         made = Renderer((96, 80))
     except (MissingExtraError, VitruvianError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from vitruvian.errors import FormatError, VitruvianError
 from vitruvian.formats import rle
 from vitruvian.skeletons import SKELETONS
 from vitruvian.synth.humans import SceneOptions, SynthOptions, generate, landmarks, load_assets, read_labels
-from vitruvian.synth.humans.generate import ARRAYS, in_split
+from vitruvian.synth.humans.generate import ARRAYS, Worker, in_split
 
 
 @pytest.fixture
@@ -82,6 +83,20 @@ def test_stopped_and_resumed_is_as_if_never_stopped(renderer, options, tmp_path)
 def test_two_processes_make_the_same_folder(renderer, options, tmp_path):
     one, two = (content(generate(tmp_path / str(n), 2, options, processes=n)) for n in (1, 2))
     assert one == two
+
+
+def test_drawing_keeps_linear_algebra_to_one_thread_and_gives_the_others_back(renderer, options, tmp_path):
+    """Threads that wait at full load for small matrices halved the pictures a second."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = threads()
+        with closing(Worker(tmp_path, options)):
+            assert set(threads()) <= {1}
+        assert threads() == before
 
 
 def test_other_options_need_another_folder(renderer, options, tmp_path):

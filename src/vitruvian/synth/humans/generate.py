@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import FormatError, VitruvianError
+from ...extras import need
 from ...formats import coco
 from ...formats.writing import atomic_path, write_json
 from ...geometry.cameras import Camera
@@ -218,6 +219,9 @@ class Worker:
         wardrobe = self.assets.wardrobe
         textures = {**wardrobe.textures, **wardrobe.skins} if wardrobe is not None else {}
         self.renderer = Renderer(options.size_wh, textures)
+        # Matrices here are small: a linear algebra library's other threads would only wait for them, at full load.
+        threads = need("threadpoolctl", "synth", "drawing in several processes")
+        self._single_thread = threads.threadpool_limits(1, user_api="blas")
 
     def draw(self, index: int) -> int:
         """Write picture ``index`` and, last, its labels."""
@@ -231,7 +235,8 @@ class Worker:
         return index
 
     def close(self) -> None:
-        """Give the renderer back."""
+        """Give the renderer and the threads back."""
+        self._single_thread.restore_original_limits()
         self.renderer.close()
 
 

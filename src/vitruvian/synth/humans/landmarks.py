@@ -68,7 +68,8 @@ def radii(body: BodyModel, heads_mm: np.ndarray, vertices_mm: np.ndarray) -> np.
     """
     places = locate(body, heads_mm, vertices_mm)
     drawn = vertices_mm[_drawn(body)].astype(np.float64)
-    away = np.array([np.sqrt(((drawn - place) ** 2).sum(axis=1).min()) for place in places])
+    square = (drawn**2).sum(axis=1) - 2 * places @ drawn.T  # less that of the place itself
+    away = np.sqrt(np.maximum(square.min(axis=1) + (places**2).sum(axis=1), 0))
     return 2.0 * away + _CLOTH_MM
 
 

@@ -154,15 +154,17 @@ def global_rotations(body: BodyModel, pose: np.ndarray, curl: tuple[float, float
     curl : how far the (left, right) fingers are bent, 0 flat ... 1 a fist. Other bones turn with their parents.
     """
     out = np.empty((len(body.bones), 3, 3))
-    fingers = finger_axes(body)
+    axes = finger_axes(body)
+    bends = [curl[0 if n.endswith(".L") else 1] * (0.5 if n.startswith("finger1") else 1.35) for n in axes]
+    bent = rot.from_vector(np.reshape(list(axes.values()), (-1, 3)) * np.reshape(bends, (-1, 1)))
+    fingers = dict(zip(axes, bent, strict=True))
     for i, (name, parent) in enumerate(zip(body.bones, body.parents, strict=True)):
         if name in AT:
             out[i] = pose[AT[name]]
             continue
         out[i] = out[parent] if parent >= 0 else np.eye(3)
         if name in fingers:
-            bend = curl[0 if name.endswith(".L") else 1] * (0.5 if name.startswith("finger1") else 1.35)
-            out[i] = out[i] @ rot.from_vector(fingers[name] * bend)
+            out[i] = out[i] @ fingers[name]
     return out
 
 

@@ -174,7 +174,7 @@ _BONES = _bones()
 def finish(rng: np.random.Generator, picture: np.ndarray, noise: bool) -> np.ndarray:
     """(H, W, 3) uint8 of a picture in [0, 255]: exposure, colour cast, blur and sensor noise where wanted."""
     if noise:
-        gain = rng.uniform(0.75, 1.15) * (1 + rng.normal(0, 0.03, 3))
+        gain = (rng.uniform(0.75, 1.15) * (1 + rng.normal(0, 0.03, 3))).astype(np.float32)
         picture = 255 * (np.clip(picture / 255, 0, 1) ** rng.uniform(0.85, 1.2)) * gain
         if rng.random() < 0.25:
             soft = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
