@@ -21,6 +21,7 @@ LONG = (
     "harmonic_speed",
     "hourglass",
     "lifting",
+    "mask_body",
     "masks",
     "masks_joints",
 )

@@ -313,6 +313,19 @@ def data_ablation() -> str:
     return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
 
 
+def mask_body() -> str:
+    """A mask network of its own against a head on the pose network."""
+    if not (RESULTS / "mask_body.json").is_file():
+        return "Not measured yet: `python -m benchmarks mask_body`, half an hour on two cores."
+    result = _load("mask_body")
+    coco = {row["arm"]: row for row in result["coco"]}
+    rows = [(a["arm"], *_accuracy(a), _accuracy(coco[a["arm"]])[1]) for a in result["fashion"]]
+    said = f"{result['crops']:,} crops an arm; {result['metric']}."
+    said += "" if result["finished"] else " Some runs are still to be made."
+    header = ("arm", "seeds", "Dice, fashion", "against own body", "Dice, COCO")
+    return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
+
+
 def grid_pretraining() -> str:
     """What the grid task brings to 3D regression."""
     result = _load("grid_pretraining")
@@ -352,6 +365,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "harmonic_speed": harmonic_speed,
     "hourglass": hourglass,
     "lifting": lifting,
+    "mask_body": mask_body,
     "masks": masks,
     "masks_joints": masks_joints,
     "per_joint": per_joint,

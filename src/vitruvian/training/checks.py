@@ -15,6 +15,7 @@ from ..skeletons import get_skeleton
 from .adversarial import build_judges, length_joints
 from .build import augmentation, codec_of, preprocess_of
 from .distil import check_teacher
+from .freeze import check_freeze
 from .grid_stages import check_grid
 from .lifting import check_lifting
 from .recipe import Recipe
@@ -68,9 +69,10 @@ def check(recipe: Recipe) -> None:
             )
     try:
         with torch.device("meta"):
-            build_model(recipe.model.name, len(get_skeleton(recipe.skeleton)), codec, **recipe.model.options)
+            network = build_model(recipe.model.name, len(get_skeleton(recipe.skeleton)), codec, **recipe.model.options)
     except VitruvianError as error:
         raise RecipeError(f"model: {error}") from error
+    check_freeze(network, recipe.model)
     if recipe.loss.name == "heatmap_focal" and recipe.model.options.get("head") != "sigmoid":
         raise RecipeError("loss 'heatmap_focal' needs maps between 0 and 1: an hourglass with head: sigmoid")
 

@@ -151,6 +151,8 @@ def check_grid(recipe: Recipe) -> None:
         raise RecipeError(f"loss.name: expected one of {', '.join(POSE_LOSSES)} without options, got {recipe.loss}")
     if recipe.model.init is not None:
         raise RecipeError("model.init: with a part 'grid', weights to begin with are those of 'grid.init'")
+    if recipe.model.freeze:
+        raise RecipeError("model.freeze: would change nothing in a recipe with a part 'grid'; see 'grid.transfer'")
     if recipe.precision == "16" and not torch.cuda.is_available():
         raise RecipeError("precision 16 needs a GPU; on a CPU use bf16 or 32")
     idle = sorted(name for name in changed_fields(recipe.input) if name != "size_wh")

@@ -114,7 +114,7 @@ def check_lifting(recipe: Recipe) -> nn.Module:
         raise RecipeError("optim: lifters are trained with adamw on a cosine or constant schedule")
     if len(recipe.train) != 1 or recipe.train[0].format != "mocap_npz":
         raise RecipeError("train: a lifter needs one source, of format 'mocap_npz'")
-    if recipe.devices != 1 or recipe.precision != "32" or recipe.model.init:
+    if recipe.devices != 1 or recipe.precision != "32" or recipe.model.init or recipe.model.freeze:
         raise RecipeError("lifters are trained from fresh weights, on one device, with precision '32'")
     try:
         Views(**recipe.lifting.views)

@@ -56,11 +56,14 @@ class DataSource(_Strict):
 
 
 class ModelPart(_Strict):
-    """``name`` in `MODELS`; ``init`` is a weight file (safetensors or ONNX) or a shipped model's name to start from."""
+    """``name`` in `MODELS`; ``init`` is a weight file (safetensors or ONNX) or a shipped model's name to start from;
+    ``freeze`` names parts of the network (``stem``, ``stage8.1``) that stay as ``init`` has them.
+    """
 
     name: str
     options: dict[str, Any] = {}
     init: str | None = None
+    freeze: tuple[str, ...] = ()
 
 
 class InputPart(_Strict):
