@@ -48,10 +48,13 @@ def lspet_dev() -> list[Record]:
     return read("coco", folder / "person_keypoints_dev.json", images=folder / "images").records
 
 
-def coco_held_back() -> list[Record]:
-    """The fifth of the COCO photos, by hashed file name, that recipes of shipped models leave out."""
-    folder = DATA / "photos/coco/train"
-    found = read("coco", folder / "person_keypoints_train2017.json", images=folder / "images").records
+def coco_held_back(keep_unlabelled: bool = False) -> list[Record]:
+    """The fifth of the COCO photos, by hashed file name, that recipes of shipped models leave out.
+
+    ``keep_unlabelled`` people have a box, perhaps a mask, but no joints.
+    """
+    path = DATA / "photos/coco/train/person_keypoints_train2017.json"
+    found = read("coco", path, images=path.parent / "images", keep_unlabelled=keep_unlabelled).records
     return [record for record in found if in_fraction(Path(str(record.image_path)).name, _HELD_BACK)]
 
 

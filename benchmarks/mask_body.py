@@ -37,7 +37,7 @@ def run() -> dict[str, Any]:
     dataset.read_image = functools.cache(dataset.read_image)  # all runs see the same photos
     setting = {"crops": _CROPS * _EPOCHS, "metric": "mean Dice on ccp/dev, and on COCO people held back; single pass"}
     done: list[dict[str, Any]] = unfinished(_NAME, setting).get("runs", [])
-    people = {"fashion": fashion(), "coco": coco_held_back()}
+    people = {"fashion": fashion(), "coco": coco_held_back(keep_unlabelled=True)}
     result: dict[str, Any] = {"finished": False, **setting, "fashion": [], "coco": [], "runs": done}
     for seed in _SEEDS:
         for arm in _ARMS:
