@@ -1,9 +1,11 @@
 """Masks and joints together: system 0's experiments as a table, and its harmonic network against its U-Net.
 
 What the system reported (five-thousand pictures of its own, batches of one, 100 epochs on a GPU) cannot be repeated
-here, so every arm is one of its recipes in one common, modern and small setting: sports people of LSPET with joints by
-hand and masks by MediaPipe Pose (``tools/mediapipe_labels.py`` makes them), crops of 96x96, narrow networks, Adam with
-averaged weights, bfloat16. The harmonic network and the rival U-Nets learn the mask alone.
+here, so every arm is one of its recipes in one common, modern and small setting: crops of 96x96, narrow networks, Adam
+with averaged weights, bfloat16. They learn from sports people of LSPET with joints by hand and masks by MediaPipe Pose
+(``tools/mediapipe_labels.py`` makes what one of them lacks), street fashion of CCP with masks by hand and joints by
+MediaPipe, and COCO people with both by hand; each kind has test people of its own. The harmonic network and the rival
+U-Nets learn the mask alone.
 
 The system adds its losses as they are. "Corrected" arms weigh them so that no head drowns the others, learn the mask by
 cross-entropy besides, and experiment 3's targets sum to 1. "Equal views" is a U-Net of as many parameters (within a
@@ -51,12 +53,23 @@ from vitruvian.training.validation import validation_pck
 from vitruvian.types import Outputs
 from vitruvian.weights.checkpoint import read_state
 
-from .common import DATA, RESULTS, alternate, compared, save, spread, unfinished
+from .common import DATA, RESULTS, alternate, coco_held_back, compared, save, spread, unfinished
 
 _ROOT = Path(__file__).resolve().parents[1]
 _NAME = "masks_joints"
 _PEOPLE = _ROOT / "runs" / "masks" / "lspet-train.json"
 _PHOTOS = DATA / "photos" / "lspet" / "train" / "images"
+_FASHION = _ROOT / "runs" / "teacher" / "ccp-joints.json"
+_MORE = (
+    {"path": str(_FASHION), "images": str(DATA / "photos/ccp/train/images"), "repeat": 2},
+    {
+        "path": str(DATA / "photos/coco/train/person_keypoints_train2017.json"),
+        "images": str(DATA / "photos/coco/train/images"),
+        "fraction": (0.2, 1.0),  # the others are `coco_held_back`
+        "repeat": 8,
+    },
+)
+"""What is trained on besides LSPET."""
 _PARTS = {"test": (0.0, 0.08), "val": (0.08, 0.1), "train": (0.1, 1.0)}  # of the photos, by their hashed names
 _SIDE, _BATCH, _VIEWS_PER_EPOCH = 96, 8, 400
 _EPOCHS, _RIVAL_EPOCHS = 10, 6
@@ -65,7 +78,7 @@ _SEEDS = (0, 1, 2)
 _ANGLES, _TURNED_PEOPLE = tuple(range(0, 360, 10)), 48
 _DICE_LEVELS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8)
 _FIGURES = (
-    "dice", "soft_dice", "iou", "pck", "heat_mse", "heat_mse_of_zeros", "fashion_dice",
+    "dice", "soft_dice", "iou", "pck", "heat_mse", "heat_mse_of_zeros", "fashion_dice", "coco_dice",
     "dice_upright", "dice_any_angle", "dice_worst_angle", "minutes",
 )  # fmt: skip
 _WORK = Path(tempfile.gettempdir()) / "vitruvian-masks-joints"
@@ -130,7 +143,7 @@ def run() -> dict[str, Any]:
     """All seeds and arms; the result is also written after each run, marked unfinished, and plotted."""
     dataset.read_image = functools.cache(dataset.read_image)  # all runs see the same photos
     setting = {
-        "data": "LSPET, held back by photo; masks by MediaPipe Pose, joints by hand",
+        "data": "trained on LSPET, CCP and COCO; Dice, PCK, heat on LSPET people held back (masks by MediaPipe Pose)",
         "input_wh": [_SIDE, _SIDE],
         "views": {"experiments": _EPOCHS * _VIEWS_PER_EPOCH, "rivals": _RIVAL_EPOCHS * _VIEWS_PER_EPOCH},
         "people_by_angle": _TURNED_PEOPLE,
@@ -164,11 +177,11 @@ def run() -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------- data
 def _people() -> dict[str, Path]:
     """The people of LSPET who have a mask, in an annotation file for each part."""
-    if not _PEOPLE.is_file():
-        raise FileNotFoundError(
-            f"{_PEOPLE} is not there; make it with: python tools/mediapipe_labels.py "
-            f"{_PHOTOS.parent / 'person_keypoints_train.json'} {_PHOTOS} {_PEOPLE}"
-        )
+    for file in (_PEOPLE, _FASHION):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{file} is not there; recipes/vitruvian-mask.yaml and vitruvian-s.yaml say how to make it"
+            )
     found = json.loads(_PEOPLE.read_text(encoding="utf-8"))
     people = {person["image_id"]: person for person in found["annotations"] if person.get("segmentation")}
     _WORK.mkdir(exist_ok=True)
@@ -195,7 +208,8 @@ def _recipe(arm: _Arm, seed: int, people: dict[str, Path]) -> Recipe:
         "loss": {**data["loss"], "options": {**data["loss"]["options"], **arm.loss}},
         "epochs": arm.epochs,
         "seed": seed,
-        **{part: [_source(people, part)] for part in ("train", "val")},
+        "train": [_source(people, "train"), *_MORE],
+        "val": [_source(people, "val")],
     }
     return Recipe.check({**data, **changes})
 
@@ -209,6 +223,9 @@ class _Turned:
     def pick_box(self, rng: Any, box_xyxy: np.ndarray, keypoints_px: np.ndarray, skeleton: Any) -> np.ndarray:
         return box_xyxy
 
+    def cut(self, rng: Any, box_xyxy: np.ndarray) -> None:
+        return None
+
     def sample(self, rng: Any, size_wh: tuple[int, int]) -> tuple[Affine, bool]:
         return Affine.rotate(self.degrees, ((size_wh[0] - 1) / 2, (size_wh[1] - 1) / 2)), False
 
@@ -219,7 +236,7 @@ class _TestSets:
 
     people: PoseDataset
     batch: dict[str, np.ndarray]
-    fashion: tuple[np.ndarray, np.ndarray]
+    masked: dict[str, tuple[np.ndarray, np.ndarray]]
     by_angle: dict[int, tuple[np.ndarray, np.ndarray]]
 
 
@@ -228,15 +245,22 @@ def _test_sets(people: dict[str, Path]) -> _TestSets:
     preprocess = Preprocess(size_wh=recipe.input.size_wh, padding=recipe.input.padding)
     crops_of = functools.partial(PoseDataset, skeleton=get_skeleton(recipe.skeleton), preprocess=preprocess)
     records = load_records(DataSource.model_validate(_source(people, "test")))
-    fashion = crops_of(read_mask_folder(DATA / "photos" / "ccp" / "dev"), teaches="mask")
+    others = {
+        "fashion": read_mask_folder(DATA / "photos" / "ccp" / "dev"),
+        "coco": coco_held_back(keep_unlabelled=True),
+    }
+    masked = {}
+    for name, found in others.items():
+        crops = crops_of(found, teaches="mask")
+        stacked = _stacked(crops, len(crops))
+        masked[name] = stacked["image"], stacked["mask"]
     held_back = crops_of(records, teaches="either")
     by_angle, disc = {}, _disc()
     for angle in _ANGLES:
         # Upright crops are resampled in another way (`transforms.warp`); a trifle more makes them like the others.
         turned = _stacked(crops_of(records, geometry=_Turned(angle + 1e-3), teaches="either"), _TURNED_PEOPLE)
         by_angle[angle] = turned["image"] * disc[..., None], turned["mask"] * disc
-    masked = _stacked(fashion, len(fashion))
-    return _TestSets(held_back, _stacked(held_back, len(held_back)), (masked["image"], masked["mask"]), by_angle)
+    return _TestSets(held_back, _stacked(held_back, len(held_back)), masked, by_angle)
 
 
 def _disc() -> np.ndarray:
@@ -287,7 +311,7 @@ def _measured(recipe: Recipe, arm: _Arm, test: _TestSets) -> dict[str, Any]:
         found: dict[str, Any] = {"views": recipe.epochs * _VIEWS_PER_EPOCH, "parameters": _parameters(weights)}
         found |= _figures(network, test)
         if curve:
-            found |= {"val_dice": curve, "fashion_dice": _dice(network, *test.fashion)}
+            found |= {"val_dice": curve, **{f"{name}_dice": _dice(network, *test.masked[name]) for name in test.masked}}
         if arm.by_angle:
             every = [_dice(network, crops, masks, _disc()) for crops, masks in test.by_angle.values()]
             found |= {"dice_upright": every[0], "dice_any_angle": round(statistics.fmean(every), 4)}

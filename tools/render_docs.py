@@ -238,12 +238,12 @@ def masks() -> str:
 
 def masks_joints() -> str:
     """System 0's experiments."""
-    return _masks_joints("experiments", ("dice", "soft_dice", "iou", "pck", "heat_mse", "heat_mse_of_zeros"))
+    return _masks_joints("experiments", ("dice", "fashion_dice", "coco_dice", "pck", "heat_mse", "heat_mse_of_zeros"))
 
 
 def harmonic() -> str:
     """The harmonic network against U-Nets: accuracy, and how soon."""
-    figures = ("dice", "dice_upright", "dice_any_angle", "dice_worst_angle")
+    figures = ("dice", "fashion_dice", "coco_dice", "dice_upright", "dice_any_angle", "dice_worst_angle")
     text = _masks_joints("harmonic_against_unet", figures)
     if not (RESULTS / "masks_joints.json").is_file():
         return text

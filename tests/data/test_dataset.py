@@ -237,7 +237,7 @@ def test_masks_are_the_same_with_and_without_memory():
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_cut_photo_shows_a_part_of_the_person_and_nothing_beyond(rng, masked):
-    """Every pixel of the crop is the photo's or empty; joints are labelled where they are in it, and only there."""
+    """Every pixel of the crop is the photo's or empty; joints are where they are in it, and the others nowhere."""
     seed, mask = int(rng.integers(1 << 30)), np.zeros((220, 180), bool)
     mask[8:200, 20:160] = True
     segmentation = {"segmentation": rle.encode(mask)} if masked else {}
@@ -253,9 +253,10 @@ def test_a_cut_photo_shows_a_part_of_the_person_and_nothing_beyond(rng, masked):
         corners = np.array([[columns.start, rows.start], [columns.stop, rows.stop]]) - 0.5
         (x0, y0), (x1, y1) = sample.frame_to_input.inverse().apply(corners)
         inside = (joints >= (x0, y0)).all(axis=1) & (joints <= (x1, y1)).all(axis=1)
-        in_crop = ((sample.keypoints_px >= 0) & (sample.keypoints_px <= (191, 255))).all(axis=1)
-        assert (sample.visibility[in_crop] > 0).tolist() == inside[in_crop].tolist(), (seed, epoch)
-        hidden.append(14 - (sample.visibility > 0).sum())
+        near = (np.abs(sample.keypoints_px) < 1e4).all(axis=1)
+        assert near.tolist() == inside.tolist(), (seed, epoch)
+        assert (sample.visibility > 0).all()
+        hidden.append(14 - inside.sum())
         shares.append(shown.mean())
         if masked:
             assert not sample.mask[~shown].any(), (seed, epoch)

@@ -20,7 +20,7 @@ def test_the_mask_network_is_small() -> None:
     codec = PixelsCodec((192, 256), stride=2, heads=("mask",))
     with torch.device("meta"):
         network = build_model("compact", 19, codec, **recipe.model.options)
-    assert sum(p.numel() for p in network.parameters()) == 954_482
+    assert sum(p.numel() for p in network.parameters()) == 2_327_154
 
 
 @pytest.mark.parametrize(("fine", "stride"), [((), 8), ((8,), 4), ((8, 6), 2), ((8, 6), 1)])
@@ -55,3 +55,29 @@ def test_inner_channels_are_those_between_the_two_convolutions() -> None:
     assert count(inner=(96, 144, 160)) == count() - 2 * 48 * (9 * 384 + 2) - 96 * (9 * 512 + 2)
     with pytest.raises(VitruvianError, match="inner"):
         build_model("compact", 19, HeatmapCodec(), inner=(96, 144))
+
+
+def test_context_reaches_every_place_and_begins_as_nothing() -> None:
+    """A trained network is the same with fresh context; once that says something, the far end of a picture counts."""
+    small = {"widths": (8, 8, 8, 8), "depths": (0, 0, 0), "neck": (8, 8)}
+    codec = HeatmapCodec((32, 512))
+    torch.manual_seed(0)
+    plain = build_model("compact", 3, codec, **small).eval()
+    network = build_model("compact", 3, codec, **small, context=1).eval()
+    network.load_state_dict(plain.state_dict(), strict=False)
+    images = torch.randn(1, 3, 512, 32, requires_grad=True)
+    assert torch.equal(network(images)["heatmaps"], plain(images)["heatmaps"])
+
+    def reached(model: torch.nn.Module) -> int:
+        """The lowest row of the picture that the top row of the maps depends on."""
+        (gradient,) = torch.autograd.grad(model(images)["heatmaps"][..., 0, :].sum(), images)
+        return int(gradient.abs().sum((0, 1, 3)).nonzero().max())
+
+    torch.nn.init.normal_(network.context[0].out.weight)
+    assert reached(plain) < 200
+    assert reached(network) == 511
+
+
+def test_context_takes_other_sizes() -> None:
+    network = build_model("compact", 3, HeatmapCodec((64, 64)), context=1).eval()
+    assert network(torch.zeros(1, 3, 96, 32))["heatmaps"].shape == (1, 3, 24, 8)

@@ -11,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from vitruvian.codecs import HeatmapCodec, SimccCodec
 from vitruvian.errors import VitruvianError
 from vitruvian.models import build_model
-from vitruvian.models.vitpose import PATCH, SIZES, Block, SimpleDecoder
+from vitruvian.models.layers import TransformerBlock, placed
+from vitruvian.models.vitpose import PATCH, SIZES, SimpleDecoder
 
 _SMALL = {"width": 32, "depth": 2, "heads": 4}
 
@@ -52,7 +53,7 @@ def test_operations_by_counting(size):
 def test_a_block_against_its_formula(rng):
     """In float64, head by head."""
     torch.manual_seed(int(rng.integers(1 << 30)))
-    block = Block(12, 3, drop=0.0).double().eval()
+    block = TransformerBlock(12, 3, drop=0.0).double().eval()
     x = rng.normal(size=(5, 12))
     with torch.no_grad():
         found = block(torch.from_numpy(x)[None])[0].numpy()
@@ -90,12 +91,13 @@ def test_positions_are_interpolated_for_another_size(rng):
     network = build_model("vitpose_s", 3, HeatmapCodec((64, 96)), **_SMALL).eval()
     with torch.no_grad():
         torch.nn.init.constant_(network.positions, 0.7)
-        np.testing.assert_allclose(network._positions(3, 5), 0.7, atol=1e-6)
+        tokens = placed(torch.zeros(1, 24, 3, 5), network.positions[:, :1].expand(1, 24, -1, -1))
+        np.testing.assert_allclose(tokens, 0.7, atol=1e-6)
         assert network(torch.zeros(1, 3, 64, 32))["heatmaps"].shape == (1, 3, 16, 8)
 
 
 def test_stochastic_depth_keeps_the_mean_and_rests_when_evaluating(rng):
-    block = Block(8, 2, drop=0.25)
+    block = TransformerBlock(8, 2, drop=0.25)
     torch.manual_seed(int(rng.integers(1 << 30)))
     branch = torch.ones(4000, 3, 8)
     kept = block.train()._kept(branch)

@@ -24,6 +24,7 @@ from .mixing import UNCHANGED, Mixing
 from .photo_store import PhotoStore
 
 _ALL = (slice(None), slice(None))
+_NOWHERE_PX = -1e5
 _LEAST_PX = 12
 """Narrower parts of people, as a cut of the photo may leave them, teach nothing."""
 
@@ -246,13 +247,16 @@ def as_item(sample: Sample, index: int, masks: bool) -> dict[str, Any]:
 
 
 def _seen_in(view: tuple[slice, slice], person: Person) -> Person:
-    """The person without the joints that are outside of those rows and columns, which a cut photo does not show."""
+    """The person with the joints that a cut photo, of those rows and columns, does not show: far outside of any crop.
+
+    They stay labelled, for codecs that teach where nothing is.
+    """
     if view == _ALL:
         return person
     first, end = (np.array([getattr(part, name) for part in reversed(view)]) for name in ("start", "stop"))
     with np.errstate(invalid="ignore"):
         seen = ((person.keypoints_px >= first - 0.5) & (person.keypoints_px <= end - 0.5)).all(axis=1)
-    return replace(person, visibility=np.where(seen, person.visibility, 0))
+    return replace(person, keypoints_px=np.where(seen[:, None], person.keypoints_px, _NOWHERE_PX))
 
 
 def joints_under(change: Affine, person: Person, skeleton: Skeleton, flipped: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..codecs import Codec
-from .layers import BasicBlock, build_head, conv_bn_act, whole_numbers
+from .layers import BasicBlock, TransformerBlock, build_head, conv_bn_act, placed, whole_numbers
 
 _FIRST = 32  # channels at stride 2
+_HEADS = 4
 
 
 class CompactNet(nn.Module):
@@ -28,6 +29,8 @@ class CompactNet(nn.Module):
     depths : residual blocks at strides 8, 16 and 32.
     inner : channels inside of those blocks; ``widths`` where it is not given.
     neck : channels of the fused features at strides 16 and 8.
+    context : attention blocks over all places of stride 16 (`TransformerBlock`, with learnt positions), after the
+        fusion there: whether a leg is the left one is often decided at the head, out of a small convolution's reach.
     fine : channels of further fused features at stride 4, or at strides 4 and 2, which the head then sees: for masks,
         whose edges are finer than joints.
     """
@@ -41,6 +44,7 @@ class CompactNet(nn.Module):
         neck: tuple[int, int] = (128, 96),
         fine: tuple[int, ...] = (),
         inner: tuple[int, ...] = (),
+        context: int = 0,
     ) -> None:
         super().__init__()
         whole_numbers("widths", widths, 4)
@@ -57,6 +61,12 @@ class CompactNet(nn.Module):
         self.down32 = conv_bn_act(w32, neck[0], 1, act=False)
         self.side16 = conv_bn_act(w16, neck[0], 1, act=False)
         self.fuse16 = conv_bn_act(neck[0], neck[0], 3)
+        self.context = nn.ModuleList(TransformerBlock(neck[0], _HEADS, hidden=2 * neck[0]) for _ in range(context))
+        for block in self.context:
+            block.start_as_nothing()  # type: ignore[operator]
+        if context:
+            across, down = (side // 16 for side in codec.size_wh)
+            self.positions = nn.Parameter(torch.zeros(1, neck[0], down, across))
         self.down16 = conv_bn_act(neck[0], neck[1], 1, act=False)
         self.side8 = conv_bn_act(w8, neck[1], 1, act=False)
         self.fuse8 = BasicBlock(neck[1], neck[1])
@@ -73,10 +83,18 @@ class CompactNet(nn.Module):
         x16 = self.stage16(x8)
         x32 = self.stage32(x16)
         y16 = self.fuse16(torch.relu(self.side16(x16) + _twice(self.down32(x32))))
+        if self.context:
+            y16 = self._with_context(y16)
         y8 = self.fuse8(torch.relu(self.side8(x8) + _twice(self.down16(y16))))
         for finer, side in zip(self.fine, (x4, x2), strict=False):
             y8 = finer(y8, side)
         return self.head(y8)
+
+    def _with_context(self, y16: Tensor) -> Tensor:
+        tokens = placed(y16, self.positions)
+        for block in self.context:
+            tokens = block(tokens)
+        return tokens.transpose(1, 2).unflatten(2, y16.shape[2:])
 
 
 class _Finer(nn.Module):

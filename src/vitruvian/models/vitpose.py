@@ -1,9 +1,8 @@
 """ViTPose: a plain vision transformer and a small decoder.
 
 Sources: Xu et al., NeurIPS 2022, "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimation", section 3
-and its public configurations (github.com/ViTAE-Transformer/ViTPose); Dosovitskiy et al., ICLR 2021 (the transformer);
-Huang et al., ECCV 2016 (stochastic depth). Weights start as in the transformer's own code: N(0, 0.02), cut at two
-sigma.
+and its public configurations (github.com/ViTAE-Transformer/ViTPose); Dosovitskiy et al., ICLR 2021 (the transformer).
+Weights start as in the transformer's own code: N(0, 0.02), cut at two sigma.
 
 Two differences to the public code: patches are cut without its padding by 2 pixels, which would move features against
 the pixel-centre rule; and there is no position for the class token, which it adds to every other position.
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from ..codecs import Codec, HeatmapCodec
 from ..errors import ShapeError
-from .layers import build_head, whole_numbers
+from .layers import TransformerBlock, build_head, placed, whole_numbers
 from .simple_baseline import deconvolutions
 
 SIZES: dict[str, tuple[int, int, int]] = {"s": (384, 12, 12), "b": (768, 12, 12)}
@@ -64,7 +63,7 @@ class VitPose(nn.Module):
         self.patches = nn.Conv2d(3, width, PATCH, PATCH)
         self.positions = nn.Parameter(torch.zeros(1, width, down, across))
         chances = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
-        self.blocks = nn.ModuleList(Block(width, heads, chance) for chance in chances)
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, chance) for chance in chances)
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.apply(_start)
         nn.init.trunc_normal_(self.positions, std=0.02)
@@ -72,42 +71,10 @@ class VitPose(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         grid = self.patches(images)
-        tokens = (grid + self._positions(grid.shape[2], grid.shape[3])).flatten(2).transpose(1, 2)
+        tokens = placed(grid, self.positions)
         for block in self.blocks:
             tokens = block(tokens)
         return self.head(self.norm(tokens).transpose(1, 2).unflatten(2, grid.shape[2:]))
-
-    def _positions(self, down: int, across: int) -> Tensor:
-        """The learnt positions, interpolated for an input of another size (progressive training)."""
-        if self.positions.shape[2:] == (down, across):
-            return self.positions
-        return F.interpolate(self.positions, size=(down, across), mode="bicubic", align_corners=False)
-
-
-class Block(nn.Module):
-    """Attention and a layer of four times the width, each behind a norm and beside a shortcut: (B, T, C) -> same."""
-
-    def __init__(self, width: int, heads: int, drop: float) -> None:
-        super().__init__()
-        self.heads, self.drop = heads, drop
-        self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self._kept(self._attend(self.norm1(x)))
-        return x + self._kept(self.mlp(self.norm2(x)))
-
-    def _attend(self, x: Tensor) -> Tensor:
-        queries, keys, values = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        return self.out(F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2))
-
-    def _kept(self, branch: Tensor) -> Tensor:
-        """The branch, left out for some pictures of a batch in training and scaled so that its mean stays."""
-        if not self.training or self.drop == 0:
-            return branch
-        keep = torch.rand(len(branch), 1, 1, device=branch.device) >= self.drop
-        return branch * keep.to(branch.dtype) / (1 - self.drop)
 
 
 class SimpleDecoder(nn.Module):

@@ -4,6 +4,7 @@ from .attention import ATTENTION
 from .blocks import BasicBlock, Bottleneck, conv_bn_act
 from .heads import HeatmapHead, PixelHeads, SimccHead, build_head
 from .options import whole_numbers
+from .transformer import TransformerBlock, placed
 
 __all__ = [
     "ATTENTION",
@@ -12,7 +13,9 @@ __all__ = [
     "HeatmapHead",
     "PixelHeads",
     "SimccHead",
+    "TransformerBlock",
     "build_head",
     "conv_bn_act",
+    "placed",
     "whole_numbers",
 ]
