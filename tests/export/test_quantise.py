@@ -28,6 +28,7 @@ from vitruvian.weights.onnx_file import write_card
 _SIZE = (64, 64)
 _FAMILIES = {
     "compact": ({"widths": (8, 16, 16, 16), "neck": (16, 16), "depths": (1, 1, 1)}, HeatmapCodec(_SIZE)),
+    "compact with context": ({"widths": (8, 16, 16, 16), "neck": (16, 16), "context": 2}, HeatmapCodec(_SIZE)),
     "rtmpose_t": ({"width": 8, "hidden": 32, "keys": 16}, SimccCodec(_SIZE, temperature=0.1)),
     "simple_baseline_18": ({"width": 8}, HeatmapCodec(_SIZE)),
 }
@@ -36,6 +37,7 @@ _FAMILIES = {
 def _made(folder, rng, family):
     """A network with batch norms that do something, crops, and the network's float and int8 files."""
     options, codec = _FAMILIES[family]
+    family = family.split()[0]
     card = Card(family, family, VITRUVIAN19, Preprocess(_SIZE), codec, options)
     network = build_model(family, len(VITRUVIAN19), codec, **options)
     _stir(network, rng)
@@ -120,12 +122,16 @@ def test_a_network_can_be_made_of_the_file(tmp_path, rng, family):
     """Of every kind of layer; what could not be made small is there as it was."""
     network, *_ = _made(tmp_path, rng, family)
     options, codec = _FAMILIES[family]
-    again = build_model(family, len(VITRUVIAN19), codec, **options)
+    again = build_model(family.split()[0], len(VITRUVIAN19), codec, **options)
     assert load_into(again, tmp_path / "int8.onnx") == []
     for name, tensor in network.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             off = float((again.state_dict()[name] - tensor).abs().max())
             assert off <= 0.501 * float(tensor.abs().max()) / 64, name
+    if "context" in family:  # linear layers compute with transposed weights, of which there is no second copy
+        stored = {tensor.name for tensor in onnx.load(str(tmp_path / "int8.onnx")).graph.initializer}
+        assert "context.0.qkv.weight.int8_transposed" in stored
+        assert "context.0.qkv.weight" not in stored
 
 
 @pytest.mark.parametrize("name", sorted(BACKENDS))

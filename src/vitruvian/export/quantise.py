@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..extras import need
-from ..weights.onnx_file import INT8, INT8_SCALE
+from ..weights.onnx_file import INT8, INT8_SCALE, INT8_TRANSPOSED
 from .onnx import rename
 
 _QUANTISED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Concat", "MaxPool", "Relu", "Resize")
@@ -73,15 +73,18 @@ def _keep_parameters(plain: Any, graph: Any) -> None:
     computing = {node.name: node for node in graph.node if node.op_type in _COMPUTING}
     names = {name: f".{name}" for name in maker if name in floats}  # biases, made anew of 32-bit integers
     found = {name for name in tensors if name in floats}
+    turned = {node.output[0]: node.input[0] for node in plain.node if node.op_type == "Transpose"}
     for node in plain.node:
         name = node.input[1] if node.name in computing else ""
+        kind, name = (INT8_TRANSPOSED, turned[name]) if name in turned else (INT8, name)
         source = maker.get(computing[node.name].input[1]) if name in floats and name not in found else None
         if source is None or source.op_type != "DequantizeLinear":
             continue
         axis = next((attribute.i for attribute in source.attribute if attribute.name == "axis"), None)
-        scale = _scale_of(floats[name], helper.to_array(tensors[source.input[0]]), axis)
+        weights = floats[name].T if kind == INT8_TRANSPOSED else floats[name]
+        scale = _scale_of(weights, helper.to_array(tensors[source.input[0]]), axis)
         if scale is not None:
-            names[source.input[0]] = name + INT8
+            names[source.input[0]] = name + kind
             graph.initializer.append(helper.from_array(scale, name + INT8_SCALE))
             found.add(name)
     rename(graph, names)

@@ -2,7 +2,8 @@
 
 A parameter NAME of the network is the initializer of that name, or in int8 files ``NAME.int8``, with which the graph
 computes, times ``NAME.int8_scale``, which is there for readers alone: the graph's own scales are those of weights that
-have taken in a batch norm, and no training could go on from these.
+have taken in a batch norm, and no training could go on from these. Linear layers compute with their weights transposed,
+``NAME.int8_transposed``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..extras import need
 from ..formats.writing import atomic_path
 from .card import METADATA_KEY, Card
 
-INT8, INT8_SCALE = ".int8", ".int8_scale"
+INT8, INT8_TRANSPOSED, INT8_SCALE = ".int8", ".int8_transposed", ".int8_scale"
 """What follows a parameter's name in int8 files; the scale's shape, e.g. (C, 1, 1, 1), goes with the weights'."""
 
 
@@ -43,10 +44,12 @@ def read_initializers(path: str | Path) -> dict[str, np.ndarray]:
     except Exception as error:  # protobuf's DecodeError and its kin
         raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
     arrays = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
-    for name in [name.removesuffix(INT8) for name in arrays if name.endswith(INT8)]:
-        if name + INT8_SCALE not in arrays:
-            raise WeightsError(f"{path} has '{name}{INT8}' without '{name}{INT8_SCALE}'; export the model again")
-        arrays[name] = arrays.pop(name + INT8) * arrays.pop(name + INT8_SCALE)
+    for kind in (INT8, INT8_TRANSPOSED):
+        for name in [name.removesuffix(kind) for name in arrays if name.endswith(kind)]:
+            if name + INT8_SCALE not in arrays:
+                raise WeightsError(f"{path} has '{name}{kind}' without '{name}{INT8_SCALE}'; export the model again")
+            weights = arrays.pop(name + kind) * arrays.pop(name + INT8_SCALE)
+            arrays[name] = weights.T if kind == INT8_TRANSPOSED else weights
     return {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in arrays.items()}
 
 
