@@ -16,6 +16,7 @@ from ..types import Outputs, Poses
 from ..weights.card import Card
 from ..weights.zoo import find_weights
 from .backends import Backend, load_backend
+from .limit import best_limit, recentred
 from .pieces import without_shreds
 
 MASK_MODEL = "vitruvian-mask"
@@ -81,7 +82,7 @@ class MaskFinder:
         self._backend.close()
 
     def __call__(self, image: np.ndarray, poses: Poses, flip: bool = False, batch: int = 8) -> Poses:
-        """The same people with ``masks``: (N, H, W) bool, true where a pixel is rather the person than not.
+        """The same people with ``masks``: (N, H, W) bool, true where that is expected to give the largest Dice.
 
         Parameters
         ----------
@@ -112,7 +113,8 @@ class MaskFinder:
     def run_crops(self, crops: np.ndarray, flip: bool = False) -> np.ndarray:
         """(B, h, w, 3) uint8 crops in the card's size -> (B, h / stride, w / stride) probabilities of the person.
 
-        Pieces of less than a twentieth of the largest one's area are taken to be nothing.
+        They are moved so that each person's best limit (`limit.best_limit`) is 1/2; of a clearly seen one it is near
+        that anyway. Pieces of less than a twentieth of the largest one's area are taken to be nothing.
         """
         codec = self.card.codec
         assert isinstance(codec, PixelsCodec)  # by the check of the constructor
@@ -120,4 +122,4 @@ class MaskFinder:
         if flip:
             mirrored = self._backend.run(np.ascontiguousarray(crops[:, :, ::-1]))
             share = (share + codec.mask(Outputs(mirrored.arrays))[:, :, ::-1]) / 2
-        return np.stack([without_shreds(one, _SHRED) for one in share])
+        return np.stack([without_shreds(recentred(one, best_limit(one)), _SHRED) for one in share])

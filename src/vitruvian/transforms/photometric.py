@@ -36,7 +36,7 @@ class RandomPhotometry:
     grey_prob : turned to grey.
     blur_prob, blur_px : Gaussian blur with a radius up to ``blur_px``.
     jpeg_prob : compressed and decoded again with quality 20-80.
-    low_res_prob : shrunk by up to 3 and enlarged again.
+    low_res_prob, low_res_factor : shrunk by up to that factor and enlarged again; very small people look like that.
     noise_prob, noise : Gaussian noise with a standard deviation up to ``noise`` x 255.
     erase_prob, erase_max : up to three rectangles of one random colour each, of at most ``erase_max`` of each side.
     darken_max : each channel by itself is multiplied by a factor from [1 - ``darken_max``, 1].
@@ -51,6 +51,7 @@ class RandomPhotometry:
     blur_px: float = 2.0
     jpeg_prob: float = 0.1
     low_res_prob: float = 0.1
+    low_res_factor: float = 3.0
     noise_prob: float = 0.1
     noise: float = 0.05
     erase_prob: float = 0.3
@@ -70,7 +71,7 @@ class RandomPhotometry:
             blurred = _pillow(image).filter(ImageFilter.GaussianBlur(_between(rng, 0.3, self.blur_px)))
             image = np.array(blurred)
         if rng.random() < self.low_res_prob:
-            image = _low_res(rng, image)
+            image = _low_res(rng, image, self.low_res_factor)
         if rng.random() < self.noise_prob:
             image = _noisy(rng, image, 255 * rng.uniform(0, self.noise))
         if rng.random() < self.jpeg_prob:
@@ -127,9 +128,9 @@ def _noisy(rng: np.random.Generator, image: np.ndarray, strength: float) -> np.n
     return np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
 
 
-def _low_res(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+def _low_res(rng: np.random.Generator, image: np.ndarray, most: float) -> np.ndarray:
     height, width = image.shape[:2]
-    factor = rng.uniform(1.2, 3.0)
+    factor = rng.uniform(min(1.2, most), most)
     small_wh = (max(1, int(width / factor)), max(1, int(height / factor)))
     small = _pillow(image).resize(small_wh, Image.Resampling.BOX)
     return np.array(small.resize((width, height), Image.Resampling.BILINEAR))
