@@ -18,6 +18,7 @@ column, which are not the last after turning.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -228,7 +229,7 @@ class HConv(nn.Module):
 
     def _mixed(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Every channel through the fixed filters, then the mixture of each order."""
-        mixtures, maps = self._mixtures(), {}
+        mixtures, maps = self._mixtures, {}
         for wave in {wave for order in mixtures for wave, _ in order}:
             kernel = self._fixed(wave).expand(x.shape[1], 1, self.size, self.size)
             maps[wave] = F.conv2d(x, kernel, padding=self.size // 2, groups=x.shape[1])
@@ -262,6 +263,7 @@ class HConv(nn.Module):
         ins = [n_in for n_in, count in enumerate(self.streams_in) if count]
         return [(n_out, [(n, n - n_out) for n in ins]) for n_out, count in enumerate(self.streams_out) if count]
 
+    @functools.cached_property
     def _mixtures(self) -> list[list[tuple[_Wave, int]]]:
         """For each order that comes out what is mixed: fixed filters, and which order went through them."""
         found = []
