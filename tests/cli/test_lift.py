@@ -33,6 +33,10 @@ def test_a_photo_with_a_camera(tmp_path: Path) -> None:
     assert joints.shape == (17, 3)
     assert not joints[0].any()
     assert place[2] > 0
+    camera = record["images"][0]["camera"]
+    width, height = camera["size_wh"]
+    assert camera["focal_px"] == [700, 700]
+    assert camera["principal_px"] == [(width - 1) / 2, (height - 1) / 2]
     # Upright in the photo, so upright here: y points down.
     assert joints[H36M17.index("head_top"), 1] < joints[H36M17.index("thorax"), 1] < 0
     page = (tmp_path / "astronaut_3d.html").read_text(encoding="utf-8")
@@ -63,6 +67,25 @@ def test_a_photo_that_cannot_be_read_leaves_nothing_of_an_older_run(tmp_path: Pa
     assert json.loads((out / "joints3d.json").read_text(encoding="utf-8"))["images"] == []
 
 
-@pytest.mark.parametrize("option", ["--focal-px", "--height-mm"])
-def test_options_without_effect_are_refused(option: str, tmp_path: Path) -> None:
-    assert "give --3d too" in _run(_PHOTO, option, 500, "--out", tmp_path, status=2)
+def test_the_principal_point_moves_people_sideways(tmp_path: Path) -> None:
+    """The same picture, seen beside its middle: by the shift over the focal length of their distance, about."""
+    places = []
+    for x in (100, 170):
+        _run(_PHOTO, "--3d", "--no-draw", "--focal-px", 700, "--principal-px", x, 150, "--out", tmp_path)
+        (image,) = json.loads((tmp_path / "joints3d.json").read_text(encoding="utf-8"))["images"]
+        assert image["camera"]["principal_px"] == [x, 150]
+        places.append(np.array(image["people"][0]["translation_mm"]))
+    assert (places[0] - places[1])[0] == pytest.approx(70 / 700 * places[0][2], rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--focal-px", 500], "give --3d too"),
+        (["--height-mm", 500], "give --3d too"),
+        (["--principal-px", 5, 5], "give --3d too"),
+        (["--3d", "--principal-px", 5, 5], "give both"),
+    ],
+)
+def test_options_without_effect_are_refused(options: list, words: str, tmp_path: Path) -> None:
+    assert words in _run(_PHOTO, *options, "--out", tmp_path, status=2)

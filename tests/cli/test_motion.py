@@ -73,3 +73,22 @@ def test_real_files(shared_data: Path, tmp_path: Path) -> None:
         read_motion(tmp_path / "x.amc")
     with pytest.raises(FormatError, match=r"motion is read from \.amc, \.bvh"):
         read_motion(tmp_path / "x.fbx")
+
+
+def test_the_file_says_what_to_write(file: Path, tmp_path: Path) -> None:
+    _run(file, "--take", "one", "--out", tmp_path / "walk.BVH")
+    assert len(read_bvh(tmp_path / "walk.BVH").positions_mm) == 8
+
+
+@pytest.mark.parametrize(("options", "words"), [(["--to", "bvh"], "two kinds"), ([], "ends in")])
+def test_a_file_of_another_kind_is_refused(file: Path, tmp_path: Path, options: list[str], words: str) -> None:
+    done = CliRunner().invoke(main, ["motion", str(file), *options, "--out", str(tmp_path / "x.avi")])
+    assert done.exit_code == 2
+    assert words in done.output
+    assert not (tmp_path / "x.avi").exists()
+
+
+def test_markers_have_no_bones(file: Path, tmp_path: Path) -> None:
+    _run(file, "--take", "one", "--to", "trc", "--out", tmp_path / "i.trc")
+    done = CliRunner().invoke(main, ["motion", str(tmp_path / "i.trc"), "--to", "bvh"])
+    assert "no bones" in str(done.exception) + done.output

@@ -155,6 +155,7 @@ def test_the_result_holds_a_row_a_joint_and_an_action(rng: np.random.Generator) 
     assert result.table[5]["value"] is None
     errors = joint_errors_mm(pred, truth)
     assert result.table[7]["value"] == pytest.approx(errors[:, 7].mean())
+    assert result.table[7]["auc3d_150"] == pytest.approx(auc3d(errors[:, 7:8]))
     details = result.details
     assert details["pa_mpjpe_mm"] == pytest.approx(pa_mpjpe(pred, truth))
     assert details["n_mpjpe_mm"] == pytest.approx(n_mpjpe(pred, truth))
@@ -167,6 +168,8 @@ def test_the_result_holds_a_row_a_joint_and_an_action(rng: np.random.Generator) 
     assert by_action["Walking"]["pa_mpjpe_mm"] == pytest.approx(pa_mpjpe(pred[:9], truth[:9]))
     mean = (by_action["Sitting"]["mpjpe_mm"] + by_action["Walking"]["mpjpe_mm"]) / 2
     assert details["mean_over_actions"]["mpjpe_mm"] == pytest.approx(mean)
+    auc = (by_action["Sitting"]["auc3d_150"] + by_action["Walking"]["auc3d_150"]) / 2
+    assert details["mean_over_actions"]["auc3d_150"] == pytest.approx(auc)
     json.dumps(result.to_dict(), allow_nan=False)
     assert result.to_text().startswith("MPJPE (mm, relative to pelvis): ")
     assert "mpjve_mm_per_frame" not in pose3d_result(pred, truth, H36M17.joints).details

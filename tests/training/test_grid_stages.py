@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from vitruvian.data.poses3d import Frames3D, read_poses3d, write_poses3d
 from vitruvian.data.square_crop import SquareCrop
 from vitruvian.data.square_poses import SquarePoses
-from vitruvian.errors import RecipeError, WeightsError
+from vitruvian.errors import RecipeError, VitruvianError, WeightsError
 from vitruvian.models.grid_pose import build_grid_model
 from vitruvian.skeletons import H36M17
 from vitruvian.training import Recipe, train
@@ -109,6 +109,22 @@ def test_one_command_runs_both_stages(table: Path, tmp_path: Path) -> None:
     assert set(report["per_action"]) == {"Eating", "Walking"}
     with pytest.raises(RecipeError, match="holds an earlier run"):
         train(recipe)
+
+
+def test_wrong_test_and_validation_frames_come_to_light_before_training(table: Path, tmp_path: Path) -> None:
+    nobody = {"format": "poses3d", "path": str(table), "options": {"subjects": ["S77"]}}
+    with pytest.raises(VitruvianError, match="S77"):
+        train(tiny(table, tmp_path, {"test": [nobody]}))
+    with pytest.raises(VitruvianError, match="S77"):
+        train(tiny(table, tmp_path, val=[nobody]))
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_pictures_without_masks_are_refused_with_the_remedy(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"12 of 12 frames of .*frames\.npz do not have: .*background to keep"):
+        train(
+            tiny(table, tmp_path, {"crop": {"background": "black"}}, train=[{"format": "poses3d", "path": str(table)}])
+        )
 
 
 def test_regression_starts_from_the_grids_layers(table: Path, tmp_path: Path) -> None:

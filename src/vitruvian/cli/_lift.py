@@ -20,7 +20,7 @@ _SHOWN = 6  # people of a photo that are drawn; the JSON has all
 
 
 def lift_options(function: F) -> F:
-    """``--3d``, ``--focal-px`` and ``--height-mm``."""
+    """``--3d``, ``--focal-px``, ``--principal-px`` and ``--height-mm``."""
     for option in reversed(
         (
             click.option("--3d", "lift", is_flag=True, help="Lift people to 3D: joints3d.json, and a page a photo."),
@@ -28,6 +28,12 @@ def lift_options(function: F) -> F:
                 "--focal-px",
                 type=click.FloatRange(0, min_open=True),
                 help="With --3d: the camera's focal length in pixels, for positions in its space.",
+            ),
+            click.option(
+                "--principal-px",
+                type=(float, float),
+                metavar="X Y",
+                help="With --focal-px: where the camera looks, in pixels; otherwise the photo's middle.",
             ),
             click.option(
                 "--height-mm",
@@ -43,20 +49,25 @@ def lift_options(function: F) -> F:
 class Lifting:
     """Lifts photo by photo and gathers what goes into ``joints3d.json``."""
 
-    def __init__(self, focal_px: float | None, height_mm: float | None) -> None:
+    def __init__(
+        self, focal_px: float | None, principal_px: tuple[float, float] | None, height_mm: float | None
+    ) -> None:
         from ..predict.lift import load_lifter
 
-        self._lifter, self._focal, self._height = load_lifter(), focal_px, height_mm
-        self._photos: list[Poses3D] = []
+        self._lifter, self._focal, self._principal, self._height = load_lifter(), focal_px, principal_px, height_mm
+        self._photos: list[dict[str, Any]] = []
+        self._said: Any = self._lifter.card
 
     @classmethod
-    def wanted(cls, lift: bool, focal_px: float | None, height_mm: float | None) -> Lifting | None:
-        """What the options ask for; a usage error where they need ``--3d``."""
-        if lift:
-            return cls(focal_px, height_mm)
-        if focal_px is not None or height_mm is not None:
-            raise click.UsageError("--focal-px and --height-mm say how --3d lifts; give --3d too")
-        return None
+    def wanted(
+        cls, lift: bool, focal_px: float | None, principal_px: tuple[float, float] | None, height_mm: float | None
+    ) -> Lifting | None:
+        """What the options ask for; a usage error where they need ``--3d`` or each other."""
+        if not lift and (focal_px, principal_px, height_mm) != (None, None, None):
+            raise click.UsageError("--focal-px, --principal-px and --height-mm say how --3d lifts; give --3d too")
+        if principal_px is not None and focal_px is None:
+            raise click.UsageError("--principal-px is a part of the camera that --focal-px begins; give both")
+        return cls(focal_px, principal_px, height_mm) if lift else None
 
     def take(self, result: Result, picture: Path | None) -> list[Path]:
         """Lift one photo's people. Where pictures are drawn, write ``NAME_3d.png`` and ``NAME_3d.html`` beside the
@@ -65,8 +76,10 @@ class Lifting:
         paths = [] if picture is None else [picture.with_name(f"{picture.stem}_3d{end}") for end in (".png", ".html")]
         lifted = None
         if result.poses is not None:
-            lifted = self._lifter(result.poses, self._camera(result.poses.size_wh), height_mm=self._height)
-            self._photos.append(lifted)
+            poses, camera = result.poses, self._camera(result.poses.size_wh)
+            lifted = self._lifter(poses, camera, threshold=poses.present_above, height_mm=self._height)
+            self._photos.append(lifted.to_dict() | ({} if camera is None else {"camera": _numbers(camera)}))
+            self._said = lifted
         if picture is None or result.image is None or result.poses is None or lifted is None or not lifted.lifted.any():
             for path in paths:
                 path.unlink(missing_ok=True)
@@ -83,8 +96,7 @@ class Lifting:
         """``joints3d.json`` in the folder ``out``, with what its numbers mean; empty where no photo could be read."""
         from ..formats.writing import write_json
 
-        card = self._lifter.card
-        said = self._photos[0] if self._photos else card
+        card, said = self._lifter.card, self._said
         record = {
             "lifter": card.name,
             "unit": "mm",
@@ -94,7 +106,7 @@ class Lifting:
             "translation_mm": "of the root in the camera's axes; absent where no focal length was given",
             "joints": list(card.outputs.joints),
             "edges": [list(edge) for edge in card.outputs.edges],
-            "images": [photo.to_dict() for photo in self._photos],
+            "images": self._photos,
         }
         return write_json(out / "joints3d.json", record)
 
@@ -105,8 +117,13 @@ class Lifting:
 
         from ..geometry.cameras import Camera
 
-        centre = (np.array(size_wh, np.float64) - 1) / 2
+        centre = (np.array(size_wh, np.float64) - 1) / 2 if self._principal is None else np.array(self._principal)
         return Camera(np.full(2, self._focal), centre, np.eye(3), np.zeros(3), size_wh=size_wh)
+
+
+def _numbers(camera: Any) -> dict[str, Any]:
+    """What the JSON says of a camera."""
+    return {"focal_px": camera.focal_px.tolist(), "principal_px": camera.centre_px.tolist(), "size_wh": camera.size_wh}
 
 
 def _figures(lifted: Poses3D) -> list[Any]:

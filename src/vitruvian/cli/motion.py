@@ -19,7 +19,12 @@ _FASTEST = 30
 
 @click.command(short_help="Convert motion capture, or show it.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--to", "target", type=click.Choice(TARGETS), help="What to write; without it the takes are listed.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(TARGETS),
+    help="What to write; by default as --out is called, and without either the takes are listed.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write; by default TAKE.<format> here.")
 @click.option("--take", help="Name of the take, for files that hold several.")
 @click.option("--asf", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Skeleton of an AMC.")
@@ -43,6 +48,14 @@ def command(
     from ..formats.motion_files import read_motion
 
     takes = read_motion(file, asf=asf, unit_mm=unit_mm)
+    if target is None and out is not None:
+        target = out.suffix.lower().removeprefix(".")
+        if target not in TARGETS:
+            raise click.UsageError(f"--out {out}: expected a name that ends in .{', .'.join(TARGETS)}, or --to")
+    elif target is not None and out is not None and out.suffix.lower() not in ("", f".{target}"):
+        raise click.UsageError(
+            f"--to {target} and --out {out} are of two kinds; give one of them, or a file of that kind"
+        )
     if target is None:
         for motion in takes:
             click.echo(

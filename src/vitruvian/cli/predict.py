@@ -88,6 +88,7 @@ def command(
     select: bool,
     lift: bool,
     focal_px: float | None,
+    principal_px: tuple[float, float] | None,
     height_mm: float | None,
     masks: bool,
     mask_model: str | None,
@@ -109,7 +110,7 @@ def command(
     from ..predict import Selection, load
 
     _check_formats(formats)
-    lifting = Lifting.wanted(lift, focal_px, height_mm)
+    lifting = Lifting.wanted(lift, focal_px, principal_px, height_mm)
     photos = find_images(list(paths), recursive=recursive)
     choice = DetectorChoice(detector, detect_above, detector_layout)
     finder = None if boxes is not None else choice.load(threads)

@@ -173,7 +173,8 @@ def pose3d_result(
         column = {name: _mean(values[:, k]) for name, values in errors.items()}
         row = {"joint": joint, "value": column["root"], "count": int((~np.isnan(errors["root"][:, k])).sum())}
         row |= {"pa_mpjpe_mm": column["procrustes"], "n_mpjpe_mm": column["scale"]}
-        table.append({**row, "pck3d_150": pck3d(errors["root"][:, k])})
+        mine = errors["root"][:, k]
+        table.append({**row, "pck3d_150": pck3d(mine), "auc3d_150": auc3d(mine)})
     details: dict[str, Any] = {**_summary(errors), "poses": len(pred), "root": joints[root]}
     velocities = None if sequences is None else velocity_errors_mm(pred, truth, sequences, root=root)
     if velocities is not None:
@@ -189,7 +190,7 @@ def pose3d_result(
                 row["mpjve_mm_per_frame"] = _mean(velocities[mine[1:] & mine[:-1]])
             rows[str(action)] = row
         details["per_action"] = rows
-        averaged = ("mpjpe_mm", "pa_mpjpe_mm", "n_mpjpe_mm", *(() if velocities is None else ("mpjve_mm_per_frame",)))
+        averaged = [*_summary(errors), *(() if velocities is None else ("mpjve_mm_per_frame",))]
         details["mean_over_actions"] = {key: _mean(np.array([row[key] for row in rows.values()])) for key in averaged}
     return MetricResult(f"MPJPE (mm, relative to {joints[root]})", details["mpjpe_mm"], table, details)
 

@@ -89,6 +89,13 @@ def build_poses(recipe: Recipe, sources: Sequence[DataSource], training: bool) -
     poses, skeleton = concatenate(parts), get_skeleton(recipe.skeleton)
     if poses.skeleton.joints != skeleton.joints:
         raise RecipeError(f"skeleton: the data has the joints of {poses.skeleton.name}, the recipe {skeleton.name}")
+    bare = sum(mask is None for mask in poses.masks)
+    if bare and crop_of(recipe).background == "black":
+        raise RecipeError(
+            f"grid.crop.background 'black' takes the background away by masks, which {bare} of {len(poses)} frames of "
+            f"{', '.join(source.path for source in sources)} do not have: give sources 'masks' among their options, or "
+            "set grid.crop.background to keep"
+        )
     repeats = np.concatenate([np.full(len(part), s.repeat) for part, s in zip(parts, sources, strict=True)])
     dataset = SquarePoses(
         poses,
@@ -114,14 +121,14 @@ def pose_loaders(recipe: Recipe) -> tuple[DataLoader, DataLoader | None]:
     """Training and validation loaders, pictures made; one pair for both stages."""
     common: dict[str, Any] = {"batch_size": recipe.batch_size}
     dataset, repeats = build_poses(recipe, recipe.train, training=True)
+    held_back = build_poses(recipe, recipe.val, training=False)[0] if recipe.val else None
     dataset.preload(lambda items: track(items, "making crops"))
     sampler = EpochSampler(repeats, recipe.seed, recipe.batch_size)
     workers: dict[str, Any] = {"num_workers": recipe.workers}
     if recipe.workers:
         workers |= {"persistent_workers": True, "prefetch_factor": 4}
     train = DataLoader(dataset, sampler=sampler, **common, **workers)  # type: ignore[arg-type]
-    if not recipe.val:
+    if held_back is None:
         return train, None
-    held_back, _ = build_poses(recipe, recipe.val, training=False)
     held_back.preload(lambda items: track(items, "making validation crops"))
     return train, DataLoader(held_back, **common)  # type: ignore[arg-type]

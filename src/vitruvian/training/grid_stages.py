@@ -195,6 +195,8 @@ def train_grid(recipe: Recipe, folder: Path, resume: bool) -> None:
     """Both stages of a checked recipe into ``folder``; ``resume`` goes on in the stage that was stopped."""
     part = recipe.grid
     assert part is not None
+    if part.test:  # what is wrong with it should not come to light after hours of training
+        build_poses(recipe, part.test, training=False)
     loaders, origin = pose_loaders(recipe), provenance(recipe)
     weights = Path(part.init) if part.init is not None else folder / GRID_WEIGHTS
     if part.epochs and not weights.is_file():

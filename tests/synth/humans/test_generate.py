@@ -99,6 +99,20 @@ def test_drawing_keeps_linear_algebra_to_one_thread_and_gives_the_others_back(re
         assert threads() == before
 
 
+def test_a_smaller_count_is_refused_rather_than_labels_lost(renderer, options, tmp_path):
+    out = generate(tmp_path / "out", 3, options)
+    with pytest.raises(VitruvianError, match="holds 1 finished pictures beyond 2"):
+        generate(out, 2, options)
+    assert len(read_labels(out, 2).joints_px)
+
+
+def test_what_cannot_be_read_begins_no_folder(options, tmp_path):
+    (tmp_path / "clothes.tar").write_text("no tar")
+    with pytest.raises(FormatError, match="no wardrobe"):
+        generate(tmp_path / "out", 2, replace(options, wardrobe=str(tmp_path / "clothes.tar")))
+    assert not (tmp_path / "out" / "synth.json").exists()
+
+
 def test_other_options_need_another_folder(renderer, options, tmp_path):
     generate(tmp_path, 1, options)
     with pytest.raises(VitruvianError, match="seed"):

@@ -156,15 +156,22 @@ def generate(
     Raises
     ------
     VitruvianError
-        A folder that was begun with other options; wrong options; no OpenGL.
+        A folder that was begun with other options, or holds more pictures; wrong options; no OpenGL.
     MissingExtraError
         Without moderngl, or without anny where the body must be baked.
     """
     out = Path(out)
     if count < 1 or processes < 1:
         raise VitruvianError(f"count and processes must be at least 1, got {count} and {processes}")
-    _begin(out, options)
+    finished = sum(1 for path in (out / "labels").glob("*.npz") if path.stem.isdecimal() and int(path.stem) >= count)
+    if finished:
+        raise VitruvianError(
+            f"{out} holds {finished} finished pictures beyond {count}; give a larger count, or remove them"
+        )
     load_body(options.body, say)  # baked once, before several processes would all start to
+    if not (out / "synth.json").exists():
+        load_assets(options)  # a folder is not begun with what cannot be read
+    _begin(out, options)
     todo = [i for i in range(count) if not _labels_path(out, i).exists()]
     done = count - len(todo)
     advance(done, count)
