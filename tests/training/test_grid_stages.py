@@ -17,12 +17,14 @@ from vitruvian.data.square_crop import SquareCrop
 from vitruvian.data.square_poses import SquarePoses
 from vitruvian.errors import RecipeError, VitruvianError, WeightsError
 from vitruvian.models.grid_pose import build_grid_model
+from vitruvian.predict.pose3d import PictureLifter, load_grid_network
 from vitruvian.skeletons import H36M17
 from vitruvian.training import Recipe, train
 from vitruvian.training.callbacks import SetEpoch
 from vitruvian.training.grid_data import build_poses, read_source
-from vitruvian.training.grid_stages import cell_f1, check_grid, load_grid_network, measure
+from vitruvian.training.grid_stages import cell_f1, check_grid, measure
 from vitruvian.training.recipe import DataSource
+from vitruvian.types import Poses
 from vitruvian.weights.checkpoint import read_card, read_grid_card, read_state
 
 _OPTIM = {"lr": 1e-3, "warmup_steps": 1, "ema": 0.5, "weight_decay": 0.0}
@@ -109,6 +111,27 @@ def test_one_command_runs_both_stages(table: Path, tmp_path: Path) -> None:
     assert set(report["per_action"]) == {"Eating", "Walking"}
     with pytest.raises(RecipeError, match="holds an earlier run"):
         train(recipe)
+
+
+def test_a_trained_network_finds_3d_poses_in_a_picture(table: Path, tmp_path: Path) -> None:
+    """As the training crops do: the same joints as those that are measured, for each of several people."""
+    recipe = tiny(table, tmp_path)
+    run = train(recipe)
+    dataset, _ = build_poses(recipe, recipe.val, training=False)
+    network, _ = load_grid_network(run / "best.safetensors")
+    images = torch.from_numpy(np.stack([dataset.prepared(i)[0] for i in range(4)])).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        expected = network.eval()(images)["pose_mm"].numpy()
+    find = PictureLifter(run)
+    for i in range(4):
+        box = dataset.poses.boxes_xyxy[i]
+        people = Poses(np.zeros((2, 17, 2)), np.full((2, 17), 0.5), np.stack([box, box]), H36M17, (48, 48))
+        found = find(np.asarray(dataset.poses.picture(i)), people)
+        np.testing.assert_allclose(found.joints_mm, np.stack([expected[i]] * 2), atol=1e-2)
+        assert found.root == "relative to the pelvis"
+        np.testing.assert_allclose(found.scores, 0.5)
+    with pytest.raises(WeightsError, match="first stage"):
+        PictureLifter(run / "grid.safetensors")
 
 
 def test_wrong_test_and_validation_frames_come_to_light_before_training(table: Path, tmp_path: Path) -> None:

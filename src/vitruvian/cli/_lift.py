@@ -20,10 +20,16 @@ _SHOWN = 6  # people of a photo that are drawn; the JSON has all
 
 
 def lift_options(function: F) -> F:
-    """``--3d``, ``--focal-px``, ``--principal-px`` and ``--height-mm``."""
+    """``--3d``, ``--3d-model``, ``--focal-px``, ``--principal-px`` and ``--height-mm``."""
     for option in reversed(
         (
             click.option("--3d", "lift", is_flag=True, help="Lift people to 3D: joints3d.json, and a page a photo."),
+            click.option(
+                "--3d-model",
+                "model3d",
+                metavar="RUN",
+                help="With --3d: a network of pictures that `vitruvian train` has made, instead of lifting 2D joints.",
+            ),
             click.option(
                 "--focal-px",
                 type=click.FloatRange(0, min_open=True),
@@ -50,24 +56,47 @@ class Lifting:
     """Lifts photo by photo and gathers what goes into ``joints3d.json``."""
 
     def __init__(
-        self, focal_px: float | None, principal_px: tuple[float, float] | None, height_mm: float | None
+        self,
+        model3d: str | None,
+        focal_px: float | None,
+        principal_px: tuple[float, float] | None,
+        height_mm: float | None,
     ) -> None:
-        from ..predict.lift import load_lifter
-
-        self._lifter, self._focal, self._principal, self._height = load_lifter(), focal_px, principal_px, height_mm
+        self._focal, self._principal, self._height = focal_px, principal_px, height_mm
         self._photos: list[dict[str, Any]] = []
-        self._said: Any = self._lifter.card
+        self._network: Any = None
+        if model3d is None:
+            from ..predict.lift import load_lifter
+
+            self._lifter = load_lifter()
+            self._skeleton, self._said = self._lifter.card.outputs, self._lifter.card
+        else:
+            from ..predict.pose3d import PictureLifter
+
+            self._network = PictureLifter(model3d)
+            self._skeleton, self._said = self._network.card.skeleton, self._network.nobody()
+        self._name = (self._network or self._lifter).card.name
 
     @classmethod
     def wanted(
-        cls, lift: bool, focal_px: float | None, principal_px: tuple[float, float] | None, height_mm: float | None
+        cls,
+        lift: bool,
+        model3d: str | None,
+        focal_px: float | None,
+        principal_px: tuple[float, float] | None,
+        height_mm: float | None,
     ) -> Lifting | None:
         """What the options ask for; a usage error where they need ``--3d`` or each other."""
-        if not lift and (focal_px, principal_px, height_mm) != (None, None, None):
-            raise click.UsageError("--focal-px, --principal-px and --height-mm say how --3d lifts; give --3d too")
+        how = (focal_px, principal_px, height_mm)
+        if not lift and (model3d, *how) != (None,) * 4:
+            raise click.UsageError(
+                "--3d-model, --focal-px, --principal-px and --height-mm say how --3d lifts; give --3d too"
+            )
+        if model3d is not None and how != (None,) * 3:
+            raise click.UsageError("--focal-px, --principal-px and --height-mm are of lifting, not of --3d-model")
         if principal_px is not None and focal_px is None:
             raise click.UsageError("--principal-px is a part of the camera that --focal-px begins; give both")
-        return cls(focal_px, principal_px, height_mm) if lift else None
+        return cls(model3d, focal_px, principal_px, height_mm) if lift else None
 
     def take(self, result: Result, picture: Path | None) -> list[Path]:
         """Lift one photo's people. Where pictures are drawn, write ``NAME_3d.png`` and ``NAME_3d.html`` beside the
@@ -76,8 +105,7 @@ class Lifting:
         paths = [] if picture is None else [picture.with_name(f"{picture.stem}_3d{end}") for end in (".png", ".html")]
         lifted = None
         if result.poses is not None:
-            poses, camera = result.poses, self._camera(result.poses.size_wh)
-            lifted = self._lifter(poses, camera, threshold=poses.present_above, height_mm=self._height)
+            lifted, camera = self._lift(result)
             self._photos.append(lifted.to_dict() | ({} if camera is None else {"camera": _numbers(camera)}))
             self._said = lifted
         if picture is None or result.image is None or result.poses is None or lifted is None or not lifted.lifted.any():
@@ -96,19 +124,34 @@ class Lifting:
         """``joints3d.json`` in the folder ``out``, with what its numbers mean; empty where no photo could be read."""
         from ..formats.writing import write_json
 
-        card, said = self._lifter.card, self._said
+        said, skeleton = self._said, self._skeleton
         record = {
-            "lifter": card.name,
+            "lifter": self._name,
             "unit": "mm",
             "root": said.root,
             "axes": said.axes,
             "scale": said.scale,
             "translation_mm": "of the root in the camera's axes; absent where no focal length was given",
-            "joints": list(card.outputs.joints),
-            "edges": [list(edge) for edge in card.outputs.edges],
+            "joints": list(skeleton.joints),
+            "edges": [list(edge) for edge in skeleton.edges],
             "images": self._photos,
         }
         return write_json(out / "joints3d.json", record)
+
+    def _lift(self, result: Result) -> tuple[Poses3D, Any]:
+        """The people of a photo in 3D, and its camera where that is known."""
+        poses = result.poses
+        assert poses is not None
+        if self._network is not None:
+            from ..data.images import read_image
+
+            image = result.image
+            if image is None:
+                assert result.path is not None  # the command line has files alone
+                image = read_image(result.path)
+            return self._network(image, poses), None
+        camera = self._camera(poses.size_wh)
+        return self._lifter(poses, camera, threshold=poses.present_above, height_mm=self._height), camera
 
     def _camera(self, size_wh: tuple[int, int]) -> Any:
         if self._focal is None:

@@ -87,6 +87,7 @@ def command(
     recursive: bool,
     select: bool,
     lift: bool,
+    model3d: str | None,
     focal_px: float | None,
     principal_px: tuple[float, float] | None,
     height_mm: float | None,
@@ -110,7 +111,7 @@ def command(
     from ..predict import Selection, load
 
     _check_formats(formats)
-    lifting = Lifting.wanted(lift, focal_px, principal_px, height_mm)
+    lifting = Lifting.wanted(lift, model3d, focal_px, principal_px, height_mm)
     photos = find_images(list(paths), recursive=recursive)
     choice = DetectorChoice(detector, detect_above, detector_layout)
     finder = None if boxes is not None else choice.load(threads)

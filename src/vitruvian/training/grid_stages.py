@@ -28,9 +28,10 @@ from ..errors import RecipeError, VitruvianError
 from ..losses import grid_cross_entropy, pose_mpjpe, pose_squared
 from ..metrics.pose3d import mpjpe, pa_mpjpe, pose3d_result
 from ..models.grid_pose import build_grid_model, transfer
+from ..predict.pose3d import load_grid_network
 from ..provenance import portable, provenance
 from ..skeletons import get_skeleton
-from ..weights.checkpoint import load_into, read_grid_card, save_checkpoint
+from ..weights.checkpoint import save_checkpoint
 from ..weights.grid_card import GridCard
 from .callbacks import AtomicCheckpoint, Ema, Progress, SetEpoch, averaged_state
 from .grid_data import FORMATS3D, build_poses, crop_of, pose_loaders
@@ -221,14 +222,6 @@ def train_grid(recipe: Recipe, folder: Path, resume: bool) -> None:
 def _network(recipe: Recipe, card: GridCard) -> Any:
     L.seed_everything(recipe.seed, verbose=False)
     return build_grid_model(card.model, len(card.skeleton), card.head, **card.network_options())
-
-
-def load_grid_network(path: str | Path) -> tuple[Any, GridCard]:
-    """A network of either stage with its weights, and its card; `WeightsError` for another file."""
-    card = read_grid_card(path)
-    network = build_grid_model(card.model, len(card.skeleton), card.head, **card.network_options())
-    load_into(network, path)
-    return network, card
 
 
 def _fit(
