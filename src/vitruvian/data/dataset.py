@@ -255,7 +255,8 @@ def _seen_in(view: tuple[slice, slice], person: Person) -> Person:
         return person
     first, end = (np.array([getattr(part, name) for part in reversed(view)]) for name in ("start", "stop"))
     with np.errstate(invalid="ignore"):
-        seen = ((person.keypoints_px >= first - 0.5) & (person.keypoints_px <= end - 0.5)).all(axis=1)
+        inside = (person.keypoints_px >= first - 0.5) & (person.keypoints_px <= end - 0.5)
+    seen = np.asarray(inside.all(axis=1))
     return replace(person, keypoints_px=np.where(seen[:, None], person.keypoints_px, _NOWHERE_PX))
 
 
