@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageFilter
 
+from ..errors import VitruvianError
 from .geometric import check_amounts
 
 _LEVELS = np.linspace(0, 1, 256)
@@ -60,6 +61,8 @@ class RandomPhotometry:
 
     def __post_init__(self) -> None:
         check_amounts(self)
+        if self.low_res_factor < 1:
+            raise VitruvianError(f"RandomPhotometry: 'low_res_factor' must be 1 or more, got {self.low_res_factor}")
 
     def __call__(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         """See `Photometry.__call__`."""
