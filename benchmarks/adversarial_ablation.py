@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import yaml
 from vitruvian import train
 from vitruvian.training import Recipe
 
-from .common import compared, dev_pck, lspet_dev, save, unfinished
+from .common import compared, dev_pck, lspet_dev, runs_left, save, unfinished
 
 _ROOT = Path(__file__).resolve().parents[1]
 _MODES = ("sane", "paper", "paper_abs", "cooperative", "began")
@@ -41,17 +40,8 @@ def run() -> dict[str, Any]:
     result = lambda: {**setting, "arms": compared(done, "supervised", ("supervised", *_MODES)), "runs": done}  # noqa: E731
     for seed in _SEEDS:
         base = _generator(seed)
-        for arm in ("supervised", *_MODES):
-            if any(row["seed"] == seed and row["arm"] == arm for row in done):
-                continue
-            start = time.monotonic()
-            init = str(base / "last.safetensors")
-            try:
-                found = dev_pck(_arm(arm, seed, init), sports)
-            except FloatingPointError as error:
-                found = {"diverged": str(error)}
-            minutes = (time.monotonic() - start) / 60
-            done.append({"seed": seed, "arm": arm, "minutes": round(minutes, 2), **found})
+        init, todo = str(base / "last.safetensors"), [(seed, arm) for arm in ("supervised", *_MODES)]
+        for _ in runs_left(done, todo, lambda seed, arm, init=init: dev_pck(_arm(arm, seed, init), sports)):
             save("adversarial_ablation", {"finished": False, **result()})
     shutil.rmtree(_WORK)
     return {"finished": True, **result()}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from vitruvian.skeletons import get_skeleton
 from vitruvian.training import Recipe
 from vitruvian.weights.card import Card
 
-from .common import alternate, compared, dev_pck, lspet_dev, save, unfinished
+from .common import alternate, compared, dev_pck, lspet_dev, runs_left, save, unfinished
 
 _RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "attention-lsp.yaml"
 _CONTROL = ("none", "both")
@@ -54,21 +53,12 @@ def run() -> dict[str, Any]:
     result = {"finished": False, **setting, "cost": before.get("cost") or _costs(recipe), "arms": [], "runs": []}
     done: list[dict[str, Any]] = before.get("runs", [])
     sports = lspet_dev()
-    todo = [(seed, arm) for arms in (_ARMS, _MORE_ARMS) for seed in _SEEDS for arm in arms]
-    for seed, (kind, scope) in todo:
-        name = _name(kind, scope)
-        if not any(row["seed"] == seed and row["arm"] == name for row in done):
-            start = time.monotonic()
-            try:
-                found = _measure(_recipe(kind, scope, seed), sports)
-            except FloatingPointError as error:
-                found = {"diverged": str(error)}
-            done.append({"seed": seed, "arm": name, **found, "minutes": round((time.monotonic() - start) / 60, 2)})
-            print("  ", *(f"{key} {value}" for key, value in done[-1].items()), flush=True)
-        arms = [_name(*arm) for arm in (*_ARMS, *_MORE_ARMS)]
-        result |= {"arms": compared(done, _name(*_CONTROL), arms), "runs": done}
-        save("attention_ablation", result)
-    return {**result, "finished": True}
+    arms = {_name(*arm): arm for arm in (*_ARMS, *_MORE_ARMS)}
+    todo = [(seed, _name(*arm)) for some in (_ARMS, _MORE_ARMS) for seed in _SEEDS for arm in some]
+    tables = lambda: {"arms": compared(done, _name(*_CONTROL), list(arms)), "runs": done}  # noqa: E731
+    for _ in runs_left(done, todo, lambda seed, name: _measure(_recipe(*arms[name], seed), sports)):
+        save("attention_ablation", result | tables())
+    return {**result, **tables(), "finished": True}
 
 
 def _name(kind: str, scope: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,6 +56,27 @@ def coco_held_back(keep_unlabelled: bool = False) -> list[Record]:
     path = DATA / "photos/coco/train/person_keypoints_train2017.json"
     found = read("coco", path, images=path.parent / "images", keep_unlabelled=keep_unlabelled).records
     return [record for record in found if in_fraction(Path(str(record.image_path)).name, _HELD_BACK)]
+
+
+def runs_left(
+    done: list[dict[str, Any]], todo: Iterable[tuple[int, str]], measure: Callable[[int, str], dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Make the runs of an ablation, pairs of a seed and an arm, that ``done`` lacks; each is added to it and given.
+
+    A run holds what ``measure`` says and its minutes; one whose loss is no longer finite says so instead of figures.
+    """
+    for seed, arm in todo:
+        if any(row["seed"] == seed and row["arm"] == arm for row in done):
+            continue
+        start = time.monotonic()
+        try:
+            found = measure(seed, arm)
+        except FloatingPointError as error:
+            found = {"diverged": str(error)}
+        done.append({"seed": seed, "arm": arm, **found, "minutes": round((time.monotonic() - start) / 60, 2)})
+        said = (f"{key} {value}" for key, value in done[-1].items() if not isinstance(value, list))
+        print("  ", *said, flush=True)
+        yield done[-1]
 
 
 def dev_pck(run: Path, people: list[Record]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ run has finished are not run again.
 from __future__ import annotations
 
 import functools
+import itertools
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from vitruvian.data import dataset
 from vitruvian.training import Recipe
 from vitruvian.types import Record
 
-from .common import coco_held_back, compared, lspet_dev, save, unfinished
+from .common import coco_held_back, compared, lspet_dev, runs_left, save, unfinished
 
 _NAME = "data_ablation"
 _RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -46,16 +46,10 @@ def run() -> dict[str, Any]:
     done: list[dict[str, Any]] = unfinished(_NAME, setting).get("runs", [])
     sports, coco = lspet_dev(), coco_held_back()
     result: dict[str, Any] = {"finished": False, **setting, "arms": [], "coco": [], "runs": done}
-    for seed in _SEEDS:
-        for arm in _ARMS:
-            if any(row["seed"] == seed and row["arm"] == arm for row in done):
-                continue
-            start = time.monotonic()
-            found = _measured(arm, seed, sports, coco)
-            done.append({"seed": seed, "arm": arm, **found, "minutes": round((time.monotonic() - start) / 60, 2)})
-            print("  ", *(f"{key} {value}" for key, value in done[-1].items()), flush=True)
-            result |= {"arms": compared(done, _CONTROL, _ARMS), "coco": compared(done, _CONTROL, _ARMS, "oks_ap")}
-            save(_NAME, result)
+    todo = itertools.product(_SEEDS, _ARMS)
+    for _ in runs_left(done, todo, lambda seed, arm: _measured(arm, seed, sports, coco)):
+        result |= {"arms": compared(done, _CONTROL, _ARMS), "coco": compared(done, _CONTROL, _ARMS, "oks_ap")}
+        save(_NAME, result)
     return {**result, "finished": True}
 
 

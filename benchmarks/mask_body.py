@@ -10,8 +10,8 @@ finished are not run again.
 from __future__ import annotations
 
 import functools
+import itertools
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from vitruvian.data import dataset
 from vitruvian.training import Recipe
 from vitruvian.types import Record
 
-from .common import coco_held_back, compared, save, unfinished
+from .common import coco_held_back, compared, runs_left, save, unfinished
 from .masks import fashion
 
 _NAME = "mask_body"
@@ -39,16 +39,9 @@ def run() -> dict[str, Any]:
     done: list[dict[str, Any]] = unfinished(_NAME, setting).get("runs", [])
     people = {"fashion": fashion(), "coco": coco_held_back(keep_unlabelled=True)}
     result: dict[str, Any] = {"finished": False, **setting, "fashion": [], "coco": [], "runs": done}
-    for seed in _SEEDS:
-        for arm in _ARMS:
-            if any(row["seed"] == seed and row["arm"] == arm for row in done):
-                continue
-            start = time.monotonic()
-            found = _measured(arm, seed, people)
-            done.append({"seed": seed, "arm": arm, **found, "minutes": round((time.monotonic() - start) / 60, 2)})
-            print("  ", *(f"{key} {value}" for key, value in done[-1].items()), flush=True)
-            result |= {name: compared(done, _CONTROL, _ARMS, name) for name in people}
-            save(_NAME, result)
+    for _ in runs_left(done, itertools.product(_SEEDS, _ARMS), lambda seed, arm: _measured(arm, seed, people)):
+        result |= {name: compared(done, _CONTROL, _ARMS, name) for name in people}
+        save(_NAME, result)
     return {**result, "finished": True}
 
 

@@ -25,7 +25,6 @@ import json
 import shutil
 import statistics
 import tempfile
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +37,6 @@ import yaml
 from vitruvian import train
 from vitruvian.codecs import PixelsCodec, codec_from_dict
 from vitruvian.data import PoseDataset, dataset
-from vitruvian.data.mask_folder import read_mask_folder
 from vitruvian.draw.plots import curves
 from vitruvian.geometry import Affine
 from vitruvian.metrics.masks import dice, iou, soft_dice
@@ -53,7 +51,8 @@ from vitruvian.training.validation import validation_pck
 from vitruvian.types import Outputs
 from vitruvian.weights.checkpoint import read_state
 
-from .common import DATA, RESULTS, alternate, coco_held_back, compared, save, spread, unfinished
+from .common import DATA, RESULTS, alternate, coco_held_back, compared, runs_left, save, spread, unfinished
+from .masks import fashion
 
 _ROOT = Path(__file__).resolve().parents[1]
 _NAME = "masks_joints"
@@ -157,17 +156,8 @@ def run() -> dict[str, Any]:
     arms = {**_EXPERIMENTS, **rivals}
     later = [(seed, name) for group in (rivals, _EXPERIMENTS) for seed in _SEEDS[1:] for name in group]
     result = lambda: {**setting, "cost": cost, **_tables(done, rivals, cost), "runs": done}  # noqa: E731
-    for seed, name in [*((_SEEDS[0], name) for name in arms), *later]:
-        if any(row["seed"] == seed and row["arm"] == name for row in done):
-            continue
-        start = time.monotonic()
-        try:
-            found = _measured(_recipe(arms[name], seed, people), arms[name], test)
-        except FloatingPointError as error:
-            found = {"diverged": str(error)}
-        minutes = round((time.monotonic() - start) / 60, 2)
-        done.append({"seed": seed, "arm": name, **found, "minutes": minutes})
-        print("  ", name, seed, {k: v for k, v in done[-1].items() if isinstance(v, int | float)}, flush=True)
+    measure = lambda seed, name: _measured(_recipe(arms[name], seed, people), arms[name], test)  # noqa: E731
+    for _ in runs_left(done, [*((_SEEDS[0], name) for name in arms), *later], measure):
         save(_NAME, {"finished": False, **result()})
         _plot(done, rivals, cost)
     shutil.rmtree(_WORK)
@@ -246,7 +236,7 @@ def _test_sets(people: dict[str, Path]) -> _TestSets:
     crops_of = functools.partial(PoseDataset, skeleton=get_skeleton(recipe.skeleton), preprocess=preprocess)
     records = load_records(DataSource.model_validate(_source(people, "test")))
     others = {
-        "fashion": read_mask_folder(DATA / "photos" / "ccp" / "dev"),
+        "fashion": fashion(),
         "coco": coco_held_back(keep_unlabelled=True),
     }
     masked = {}

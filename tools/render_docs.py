@@ -302,27 +302,25 @@ def harmonic_speed() -> str:
 
 def data_ablation() -> str:
     """What each change of vitruvian-s's data and augmentation brings."""
-    if not (RESULTS / "data_ablation.json").is_file():
-        return "Not measured yet: `python -m benchmarks data_ablation`, an hour on two cores."
-    result = _load("data_ablation")
-    coco = {row["arm"]: row for row in result["coco"]}
-    rows = [(a["arm"], *_accuracy(a), _accuracy(coco[a["arm"]])[1]) for a in result["arms"]]
-    said = f"{result['crops']:,} further crops an arm; {result['metric']}; OKS AP of COCO people held back."
-    said += "" if result["finished"] else " Some runs are still to be made."
     header = ("change", "seeds", "PCK@0.2", "against as before", "OKS AP")
-    return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
+    return _two_figures("data_ablation", "an hour", "arms", header, " further", "; OKS AP of COCO people held back")
 
 
 def mask_body() -> str:
     """A mask network of its own against a head on the pose network."""
-    if not (RESULTS / "mask_body.json").is_file():
-        return "Not measured yet: `python -m benchmarks mask_body`, half an hour on two cores."
-    result = _load("mask_body")
-    coco = {row["arm"]: row for row in result["coco"]}
-    rows = [(a["arm"], *_accuracy(a), _accuracy(coco[a["arm"]])[1]) for a in result["fashion"]]
-    said = f"{result['crops']:,} crops an arm; {result['metric']}."
-    said += "" if result["finished"] else " Some runs are still to be made."
     header = ("arm", "seeds", "Dice, fashion", "against own body", "Dice, COCO")
+    return _two_figures("mask_body", "half an hour", "fashion", header)
+
+
+def _two_figures(name: str, time: str, first: str, header: Sequence[str], which: str = "", more: str = "") -> str:
+    """An ablation's arms by the figure ``first``, and of each that on COCO people."""
+    if not (RESULTS / f"{name}.json").is_file():
+        return f"Not measured yet: `python -m benchmarks {name}`, {time} on two cores."
+    result = _load(name)
+    coco = {row["arm"]: row for row in result["coco"]}
+    rows = [(a["arm"], *_accuracy(a), _accuracy(coco[a["arm"]])[1]) for a in result[first]]
+    said = f"{result['crops']:,}{which} crops an arm; {result['metric']}{more}."
+    said += "" if result["finished"] else " Some runs are still to be made."
     return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
 
 

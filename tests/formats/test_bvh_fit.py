@@ -110,7 +110,7 @@ def test_what_cannot_be_written_is_refused(what: str) -> None:
         positions[1, 1] = np.nan
     else:
         unit = 0.0
-    with pytest.raises(ShapeError, match="one root|no bones"):
+    with pytest.raises(ShapeError, match="one root"):
         bvh_from_motion(Motion(("a", "b"), parents, positions, 10.0), unit)
 
 

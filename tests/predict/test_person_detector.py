@@ -109,7 +109,7 @@ def test_without_a_detector_an_image_is_one_person(finder) -> None:
 def test_detectors_and_pose_models_are_not_mistaken_for_each_other(finder) -> None:
     with pytest.raises(WeightsError, match="is no person detector: it finds heatmap"):
         PersonDetector(finder)
-    with pytest.raises(WeightsError, match="for --detector, in Python"):
+    with pytest.raises(WeightsError, match="detector='bright'"):
         Predictor(BrightFinder())
 
 

@@ -43,15 +43,12 @@ def bvh_from_motion(motion: Motion, unit_mm: float = 10.0) -> BvhClip:
         positive.
     """
     positions = motion.positions_mm
-    if len(motion.joints) > 1 and all(parent == -1 for parent in motion.parents):
-        raise ShapeError(
-            f"motion '{motion.name}' cannot become BVH: its {len(motion.joints)} points hang together by no bones, as "
-            "those of marker files (TRC, C3D)"
-        )
-    if list(motion.parents).count(-1) != 1 or len(positions) == 0 or not np.isfinite(positions).all() or unit_mm <= 0:
+    roots = list(motion.parents).count(-1)
+    loose = " (no bones, as in marker files: TRC, C3D)" if roots == len(motion.joints) else ""
+    if roots != 1 or len(positions) == 0 or not np.isfinite(positions).all() or unit_mm <= 0:
         raise ShapeError(
             f"motion '{motion.name}' cannot become BVH: it needs one root, one or more frames with a position for each "
-            f"joint, and a positive unit; got {list(motion.parents).count(-1)} roots, {len(positions)} frames, "
+            f"joint, and a positive unit; got {roots} roots{loose}, {len(positions)} frames, "
             f"{int((~np.isfinite(positions).all((1, 2))).sum())} of them incomplete, unit {unit_mm:g} mm"
         )
     order = _depth_first(motion.parents)

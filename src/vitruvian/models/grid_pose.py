@@ -38,6 +38,11 @@ TRANSFERS: dict[str, tuple[str, ...]] = {
 _CONVS = (5, 5, 6)
 
 
+def inputs_of(images: Tensor) -> Tensor:
+    """What the networks take: (B, h, w, channels) uint8 -> (B, channels, h, w) float from 0 to 1."""
+    return images.permute(0, 3, 1, 2).float() / 255
+
+
 class _GridNet(nn.Module):
     """What both networks have: a last layer that gives cells or millimetres, and checks of what goes in."""
 

@@ -62,6 +62,8 @@ class PictureLifter:
         """
         import torch
 
+        from ..models.grid_pose import inputs_of
+
         count = len(poses)
         joints = np.full((count, len(self.card.skeleton), 3), np.nan, np.float32)
         masks = self._masks_of(image, poses)
@@ -71,7 +73,7 @@ class PictureLifter:
                 continue
             crop, _ = self.card.crop.crop(image, self.card.crop.box(poses.boxes[i].astype(np.float64)), mask)
             with torch.inference_mode():
-                inputs = torch.from_numpy(np.ascontiguousarray(crop)[None]).permute(0, 3, 1, 2).float() / 255
+                inputs = inputs_of(torch.from_numpy(np.ascontiguousarray(crop)[None]))
                 joints[i] = self._network(inputs)["pose_mm"][0].numpy()
         scores = np.repeat(np.clip(poses.scores.mean(axis=1, keepdims=True), 0, 1), joints.shape[1], axis=1)
         return replace(self.nobody(), joints_mm=joints, scores=scores, path=poses.path, ids=poses.ids)

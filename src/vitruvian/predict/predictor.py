@@ -114,7 +114,7 @@ class Predictor:
         if isinstance(backend.card.codec, BoxesCodec):
             raise WeightsError(
                 f"'{backend.card.name}' finds people's boxes, not their joints; "
-                "person detectors are for --detector, in Python load(..., detector=...)"
+                f"person detectors are for --detector, in Python load(..., detector='{backend.card.name}')"
             )
         self._backend: Backend | None = backend
         self._detector, self._threads = detector, threads

@@ -27,7 +27,7 @@ from ..data.square_poses import SquarePoses
 from ..errors import RecipeError, VitruvianError
 from ..losses import grid_cross_entropy, pose_mpjpe, pose_squared
 from ..metrics.pose3d import mpjpe, pa_mpjpe, pose3d_result
-from ..models.grid_pose import build_grid_model, transfer
+from ..models.grid_pose import build_grid_model, inputs_of, transfer
 from ..predict.pose3d import load_grid_network
 from ..provenance import portable, provenance
 from ..skeletons import get_skeleton
@@ -102,11 +102,6 @@ class LitGrid(LitOptimised):
             root = self.trainer.val_dataloaders.dataset.root  # type: ignore[union-attr]
             self.log("val_mpjpe_mm", mpjpe(found, truth, root=root), prog_bar=True)
             self.log("val_pa_mpjpe_mm", pa_mpjpe(found, truth))
-
-
-def inputs_of(images: Tensor) -> Tensor:
-    """(B, h, w, channels) uint8 -> (B, channels, h, w) float from 0 to 1."""
-    return images.permute(0, 3, 1, 2).float() / 255
 
 
 def cell_f1(found: np.ndarray, truth: np.ndarray) -> float:
@@ -196,8 +191,8 @@ def train_grid(recipe: Recipe, folder: Path, resume: bool) -> None:
     """Both stages of a checked recipe into ``folder``; ``resume`` goes on in the stage that was stopped."""
     part = recipe.grid
     assert part is not None
-    if part.test:  # what is wrong with it should not come to light after hours of training
-        build_poses(recipe, part.test, training=False)
+    # Read now: what is wrong with it should not come to light after hours of training.
+    test = build_poses(recipe, part.test, training=False)[0] if part.test else None
     loaders, origin = pose_loaders(recipe), provenance(recipe)
     weights = Path(part.init) if part.init is not None else folder / GRID_WEIGHTS
     if part.epochs and not weights.is_file():
@@ -215,8 +210,8 @@ def train_grid(recipe: Recipe, folder: Path, resume: bool) -> None:
     state = _fit(recipe, network, card, folder, loaders, recipe.optim, recipe.epochs, resume)
     if not (folder / "best.safetensors").is_file():  # nothing was measured
         save_checkpoint(folder / "best.safetensors", network.state_dict() if state is None else state, card)
-    if part.test and state is not None:
-        _report(recipe, folder)
+    if test is not None and state is not None:
+        _report(test, folder)
 
 
 def _network(recipe: Recipe, card: GridCard) -> Any:
@@ -269,10 +264,8 @@ def _fit(
     return state if until == epochs else None
 
 
-def _report(recipe: Recipe, folder: Path) -> None:
+def _report(dataset: SquarePoses, folder: Path) -> None:
     """Measure the best weights once on the test frames, into ``pose3d.json``."""
-    assert recipe.grid is not None
-    dataset, _ = build_poses(recipe, recipe.grid.test, training=False)
     network, card = load_grid_network(folder / "best.safetensors")
     result = measure(network, dataset)
     report = {

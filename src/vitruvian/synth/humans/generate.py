@@ -169,13 +169,13 @@ def generate(
             f"{out} holds {finished} finished pictures beyond {count}; give a larger count, or remove them"
         )
     load_body(options.body, say)  # baked once, before several processes would all start to
-    if not (out / "synth.json").exists():
-        load_assets(options)  # a folder is not begun with what cannot be read
+    new = not (out / "synth.json").exists()
+    assets = load_assets(options) if new or processes == 1 else None  # nothing is begun with what cannot be read
     _begin(out, options)
     todo = [i for i in range(count) if not _labels_path(out, i).exists()]
     done = count - len(todo)
     advance(done, count)
-    for _ in _draw_all(out, options, todo, min(processes, max(len(todo), 1))):
+    for _ in _draw_all(out, options, assets, todo, min(processes, max(len(todo), 1))):
         done += 1
         advance(done, count)
     collect(out, count)
@@ -203,11 +203,13 @@ def _begin(out: Path, options: SynthOptions) -> None:
     )
 
 
-def _draw_all(out: Path, options: SynthOptions, todo: list[int], processes: int) -> Iterator[int]:
+def _draw_all(
+    out: Path, options: SynthOptions, assets: Assets | None, todo: list[int], processes: int
+) -> Iterator[int]:
     if not todo:
         return
     if processes == 1:
-        with closing(Worker(out, options)) as worker:
+        with closing(Worker(out, options, assets)) as worker:
             for index in todo:
                 yield worker.draw(index)
         return
@@ -218,11 +220,11 @@ def _draw_all(out: Path, options: SynthOptions, todo: list[int], processes: int)
 
 
 class Worker:
-    """What one process needs to draw pictures of a folder."""
+    """What one process needs to draw pictures of a folder; it loads the assets that it is not given."""
 
-    def __init__(self, out: Path, options: SynthOptions):
+    def __init__(self, out: Path, options: SynthOptions, assets: Assets | None = None):
         self.out, self.options = out, options
-        self.assets = load_assets(options)
+        self.assets = assets or load_assets(options)
         wardrobe = self.assets.wardrobe
         textures = {**wardrobe.textures, **wardrobe.skins} if wardrobe is not None else {}
         self.renderer = Renderer(options.size_wh, textures)
