@@ -1,6 +1,6 @@
 """Should the mask network have a body of its own, or share the pose network's? And what are the latter's weights worth?
 
-Every arm is vitruvian-mask's recipe for a short while, with the body of `recipes/vitruvian-s.yaml` as it is: from its
+Every arm is the recipe of vitruvian-mask's second part for a short while, with the body of `recipes/vitruvian-s.yaml` as it is: from its
 weights with everything learning on (a body of its own); from its weights with the body frozen, all that a mask head may
 do that leaves the joints alone (a shared body); and from random weights. The end of training is measured, without a
 choice of epochs, on people whom neither network has seen: ground-truth boxes, single pass. Arms that a cut-off run has
@@ -46,7 +46,7 @@ def run() -> dict[str, Any]:
 
 
 def _recipe(arm: str, seed: int, out: str) -> Recipe:
-    recipe = Recipe.load(_ROOT / "recipes" / "vitruvian-mask.yaml").model_dump(mode="json")
+    recipe = Recipe.load(_ROOT / "recipes" / "vitruvian-mask-2.yaml").model_dump(mode="json")
     body = Recipe.load(_ROOT / "recipes" / "vitruvian-s.yaml").model
     options = {**body.options, "fine": recipe["model"]["options"]["fine"]}
     start = None if arm == _ARMS[2] else str(_ROOT / "runs" / "vitruvian-s" / "best.safetensors")

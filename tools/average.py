@@ -1,7 +1,7 @@
-"""Average the weights of two trainings of one network: ``python tools/average.py FIRST SECOND OUT``.
+"""Average the weights of trainings of one network: ``python tools/average.py MODEL... OUT``.
 
-Where the second went on from the first, the mean is often better than either, on the data of both. Source: Wortsman et
-al., ICML 2022, "Model soups", section 2 (the uniform soup). The card is the second's.
+Where one went on from another, the mean is often better than any, on the data of all. Source: Wortsman et
+al., ICML 2022, "Model soups", section 2 (the uniform soup). The card is the last one's.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ from vitruvian.weights.zoo import find_weights
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description="Average the weights of two trainings of one network.")
-    arguments.add_argument("first", help="a weight file or a training run's folder")
-    arguments.add_argument("second")
+    arguments = argparse.ArgumentParser(description="Average the weights of trainings of one network.")
+    arguments.add_argument("models", nargs="+", metavar="MODEL", help="a weight file or a training run's folder")
     arguments.add_argument("out", type=Path)
     options = arguments.parse_args()
-    paths = [find_weights(name) for name in (options.first, options.second)]
-    card, (first, second) = read_card(paths[1]), [read_state(path) for path in paths]
-    if {name: value.shape for name, value in first.items()} != {name: value.shape for name, value in second.items()}:
-        raise WeightsError(f"{options.first} and {options.second} are not of the same network")
-    mean = {name: torch.from_numpy(_mean(first[name], second[name])) for name in second}
-    about = {"averaged_with": read_card(paths[0]).provenance}
+    paths = [find_weights(name) for name in options.models]
+    states = [read_state(path) for path in paths]
+    shapes = [{name: value.shape for name, value in state.items()} for state in states]
+    for name, found in zip(options.models, shapes, strict=True):
+        if found != shapes[-1]:
+            raise WeightsError(f"{name} and {options.models[-1]} are not of the same network")
+    mean = {name: torch.from_numpy(_mean([state[name] for state in states])) for name in states[-1]}
+    *others, card = (read_card(path) for path in paths)
+    about = {"averaged_with": [other.provenance for other in others]}
     save_checkpoint(options.out, mean, replace(card, metrics=(), provenance={**card.provenance, **about}))
 
 
-def _mean(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return np.asarray((first.astype(np.float64) + second) / 2, second.dtype)
+def _mean(values: list[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.mean(values, axis=0, dtype=np.float64), values[0].dtype)
 
 
 if __name__ == "__main__":
