@@ -1,10 +1,10 @@
 """Should the mask network have a body of its own, or share the pose network's? And what are the latter's weights worth?
 
-Every arm is the recipe of vitruvian-mask's second part for a short while, with the body of `recipes/vitruvian-s.yaml` as it is: from its
-weights with everything learning on (a body of its own); from its weights with the body frozen, all that a mask head may
-do that leaves the joints alone (a shared body); and from random weights. The end of training is measured, without a
-choice of epochs, on people whom neither network has seen: ground-truth boxes, single pass. Arms that a cut-off run has
-finished are not run again.
+Every arm is the recipe of vitruvian-mask's second part for a short while, with the body of `recipes/vitruvian-s.yaml`
+as it is: from its weights with everything learning on (a body of its own); from its weights with the body frozen, all
+that a mask head may do that leaves the joints alone (a shared body); and from random weights. The end of training is
+measured, without a choice of epochs, on people whom neither network has seen: ground-truth boxes, single pass. Arms
+that a cut-off run has finished are not run again.
 """
 
 from __future__ import annotations

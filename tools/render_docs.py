@@ -227,7 +227,12 @@ def masks() -> str:
     if not (RESULTS / "masks.json").is_file():
         return "Not measured yet: `python -m benchmarks masks`, which needs the shipped model."
     result = _load("masks")
-    names = {"mask_dice": "Dice", "mask_iou": "IoU", "mask_boundary_f": "boundary F"}
+    names = {
+        "mask_dice": "Dice",
+        "mask_dice_in_box": "Dice in the box",
+        "mask_iou": "IoU",
+        "mask_boundary_f": "boundary F",
+    }
     rows = [
         (r["data"], r["people"], "yes" if r["flip"] else "no", *(f"{r[name]:.3f}" for name in names))
         for r in result["rows"]

@@ -16,6 +16,7 @@ from vitruvian.metrics.masks import (
     dilate,
     iou,
     mask_boundary_f_result,
+    mask_dice_in_box_result,
     mask_dice_result,
     mask_iou_result,
     person_mask,
@@ -192,6 +193,13 @@ def test_mask_metrics_person_by_person(make_record, make_poses) -> None:
     assert (result.details["persons_without_mask"], result.details["crowds_skipped"]) == (1, 1)
     assert mask_dice_result([record], [poses]).value == pytest.approx((1 + 2 / 3) / 2)
     assert 0.5 < mask_boundary_f_result([record], [poses]).value < 1
+    boxed = replace(record, persons=(replace(record.persons[0], box_xyxy=np.array([0.5, 0, 30.2, 480])),))
+    first, spilt = poses.select([0]), masks[:1].copy()
+    spilt[:, :, 31:] = True  # beyond the pixels that the box touches
+    assert mask_dice_in_box_result([boxed], [replace(first, masks=spilt)]).value == pytest.approx(1)
+    assert mask_dice_result([boxed], [replace(first, masks=spilt)]).value < 0.5
+    unboxed = replace(boxed, persons=tuple(replace(p, box_xyxy=None) for p in boxed.persons))
+    assert mask_dice_in_box_result([unboxed], [first]).details["persons_without_mask"] == 1
     with pytest.raises(ShapeError, match="no masks"):
         mask_dice_result([record], [replace(poses, masks=None)])
     with pytest.raises(ShapeError, match="same shape"):

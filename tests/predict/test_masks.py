@@ -84,6 +84,39 @@ def test_the_edge_is_at_half(rng: np.random.Generator) -> None:
                 assert abs(centre[0] - centre[1]) < 0.25
 
 
+def test_the_second_look_is_mirrored_and_nearer() -> None:
+    """What both see is the mean, what the first sees alone is its own; a model without a margin looks as before."""
+
+    class Halves(_Red):
+        """Sure of the left three quarters of what it sees, half sure of the rest; keeps its crops."""
+
+        def run(self, crops: np.ndarray) -> Outputs:
+            self.seen = [*getattr(self, "seen", []), crops.copy()]
+            logit = np.full((len(crops), 64, 48), 4.0, np.float32)
+            logit[:, :, 36:] = 0
+            return Outputs({"mask": np.stack([-logit / 2, logit / 2], axis=1)})
+
+    image, boxes = np.zeros((200, 300, 3), np.uint8), np.array([[100.0, 50, 160, 130]])  # of the crop's aspect ratio
+    image[50:130, 100:130] = 255
+    network = Halves()
+    said = MaskFinder(network).shares(image, boxes, flip=True)[0].astype(float)
+    once = MaskFinder(network).shares(image, boxes)[0].astype(float)
+    first, second, _ = network.seen
+    white = [(crop > 127).mean() for crop in (first[0, :, :48], second[0, :, 48:])]
+    assert white[0] == pytest.approx(1 / 1.25**2, abs=0.03)  # the left half of the box, in the crop's left half
+    assert white[1] == pytest.approx(1 / 1.1**2, abs=0.03)  # and in the mirrored one's right half, larger
+    assert not (first[0, :, 50:] > 127).any()
+    assert not (second[0, :, :46] > 127).any()
+    margin, middle = said[90, 94], said[90, 130]  # the near crop ends at 97; both looks are sure of the middle
+    assert margin == pytest.approx(once[90, 94], abs=2)
+    assert middle == pytest.approx(once[90, 130], abs=2)
+    assert said[90, 105] < once[90, 105] - 1  # where the mirrored look is half sure
+    network.card = replace(network.card, preprocess=Preprocess((96, 128), padding=0.95))
+    network.seen = []
+    MaskFinder(network).shares(image, boxes, flip=True)
+    np.testing.assert_array_equal(network.seen[0][:, :, ::-1], network.seen[1])
+
+
 def test_outside_of_the_crop_there_is_no_person() -> None:
     image = np.full((200, 300, 3), (255, 0, 0), np.uint8)
     shares = MaskFinder(_Red())(image, _poses(np.array([[100.0, 50, 140, 100]]))).masks

@@ -15,7 +15,16 @@ from collections.abc import Callable, Sequence
 
 from ..types import Poses, Record
 from .calibration import ece_result
-from .masks import boundary_f, dice, iou, mask_boundary_f_result, mask_dice_result, mask_iou_result, soft_dice
+from .masks import (
+    boundary_f,
+    dice,
+    iou,
+    mask_boundary_f_result,
+    mask_dice_in_box_result,
+    mask_dice_result,
+    mask_iou_result,
+    soft_dice,
+)
 from .oks import OksResult, oks, oks_ap
 from .pck import (
     LIMBS12,
@@ -40,6 +49,7 @@ METRICS: dict[str, Callable[[Sequence[Record], Sequence[Poses]], MetricResult]] 
     "epe": epe_result,
     "mask_boundary_f": mask_boundary_f_result,
     "mask_dice": mask_dice_result,
+    "mask_dice_in_box": mask_dice_in_box_result,
     "mask_iou": mask_iou_result,
     "oks_ap": oks_ap,
     "pck": pck_result,
@@ -51,7 +61,8 @@ METRICS: dict[str, Callable[[Sequence[Record], Sequence[Poses]], MetricResult]] 
 
 __all__ = [
     "LIMBS12", "METRICS", "SCALES", "TORSO_FALLBACK", "MetricResult", "OksResult", "PckScores",
-    "auc_result", "boundary_f", "dice", "ece_result", "epe_result", "iou", "mask_boundary_f_result", "mask_dice_result",
-    "mask_iou_result", "normalised_distances", "oks", "oks_ap", "pck", "pck_auc", "pck_fallback_result", "pck_result",
-    "pck_system2_result", "pck_system3_result", "pckh_result", "soft_dice", "torso_px",
+    "auc_result", "boundary_f", "dice", "ece_result", "epe_result", "iou", "mask_boundary_f_result",
+    "mask_dice_in_box_result", "mask_dice_result", "mask_iou_result", "normalised_distances", "oks", "oks_ap", "pck",
+    "pck_auc", "pck_fallback_result", "pck_result", "pck_system2_result", "pck_system3_result", "pckh_result",
+    "soft_dice", "torso_px",
 ]  # fmt: skip

@@ -106,6 +106,11 @@ def mask_dice_result(truth: Sequence[Record], predictions: Sequence[Poses]) -> M
     return mask_result("Dice", dice, truth, predictions)
 
 
+def mask_dice_in_box_result(truth: Sequence[Record], predictions: Sequence[Poses]) -> MetricResult:
+    """Mean Dice of what lies in each person's box, over all persons with a mask and a box; see `mask_result`."""
+    return mask_result("Dice in the box", dice, truth, predictions, in_box=True)
+
+
 def mask_iou_result(truth: Sequence[Record], predictions: Sequence[Poses]) -> MetricResult:
     """Mean IoU of the predicted masks over all persons with a mask; see `mask_result`."""
     return mask_result("IoU", iou, truth, predictions)
@@ -117,9 +122,16 @@ def mask_boundary_f_result(truth: Sequence[Record], predictions: Sequence[Poses]
 
 
 def mask_result(
-    name: str, measure: Callable[[Masks, Masks], np.ndarray], truth: Sequence[Record], predictions: Sequence[Poses]
+    name: str,
+    measure: Callable[[Masks, Masks], np.ndarray],
+    truth: Sequence[Record],
+    predictions: Sequence[Poses],
+    in_box: bool = False,
 ) -> MetricResult:
     """A mask measure person by person, people being index-aligned as for PCK (see `people`).
+
+    With ``in_box`` only pixels that the annotated box touches count (COCO's corners: pixel i spans i ... i + 1), and
+    people without a box are left out like those without a mask.
 
     Persons without a segmentation and crowd regions are left out and counted. The table's rows are the sizes of the
     true mask in COCO's ranges: below 32 x 32 pixels, below 96 x 96, and larger.
@@ -135,15 +147,17 @@ def mask_result(
         check_aligned(i, record, poses)
         for n, person in enumerate(record.persons):
             crowds += person.is_crowd
-            unmasked += not person.is_crowd and person.segmentation is None
-            if person.is_crowd or person.segmentation is None:
+            lacking = person.segmentation is None or (in_box and person.box_xyxy is None)
+            unmasked += not person.is_crowd and lacking
+            if person.is_crowd or lacking:
                 continue
             if poses.masks is None:
                 raise ShapeError(
                     f"pair {i} ({record.image_id}): the predictions have no masks; use a model that predicts them"
                 )
             true_mask = person_mask(person, record.size_wh or poses.size_wh)
-            values.append(float(measure(np.asarray(poses.masks[n]), true_mask)))
+            part = _touched(person.box_xyxy) if in_box and person.box_xyxy is not None else (slice(None), slice(None))
+            values.append(float(measure(np.asarray(poses.masks[n])[part], true_mask[part])))
             areas.append(int(true_mask.sum()))
     value, area = np.array(values), np.array(areas)
     table: list[dict[str, Any]] = []
@@ -163,6 +177,12 @@ def mask_result(
             "crowds_skipped": crowds,
         },
     )
+
+
+def _touched(box_xyxy: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the pixels that a box touches."""
+    x0, y0, x1, y1 = np.maximum([*np.floor(box_xyxy[:2]), *np.ceil(box_xyxy[2:])], 0).astype(int)
+    return slice(y0, y1), slice(x0, x1)
 
 
 def person_mask(person: Person, size_wh: tuple[int, int]) -> np.ndarray:
