@@ -22,6 +22,7 @@ from vitruvian.losses import (
     heatmap_weighted_mse,
     pose_mpjpe,
     pose_squared,
+    presence_cross_entropy,
     simcc_cross_entropy,
 )
 from vitruvian.types import Targets
@@ -330,3 +331,21 @@ def test_losses_of_3d_poses_without_labels_or_with_other_shapes(loss) -> None:
     assert (found.grad == 0).all()  # type: ignore[union-attr]
     with pytest.raises(ShapeError, match="the network gives"):
         loss(found, torch.zeros(1, *shape[1:]), torch.ones(2, 4))
+
+
+def test_presence_in_closed_form(rng):
+    """Cross-entropy over joints of which it is known; the maps' own part stays as it is."""
+    codec = HeatmapCodec(size_wh=(32, 48), presence=True, outside="empty")
+    points = np.array([[[10, 10], [99, 10], [5, 5]], [[99, 9], [5, 5], [7, 7]]], np.float32)
+    targets = codec.encode_torch(torch.from_numpy(points), torch.tensor([[2, 2, 0], [1, 0, 0]]))
+    logits = torch.from_numpy(rng.normal(0, 3, (2, 3)).astype(np.float32)).requires_grad_()
+    maps = torch.from_numpy(rng.normal(size=(2, 3, 12, 8)).astype(np.float32))
+    arrays = {"heatmaps": maps, "presence": logits}
+    softplus = lambda x: np.log1p(np.exp(x))  # noqa: E731
+    x = logits.detach().numpy().astype(np.float64)
+    expected = (softplus(-x[0, 0]) + softplus(x[0, 1]) + softplus(x[1, 0])) / 3
+    assert presence_cross_entropy(arrays, targets).item() == pytest.approx(expected, rel=1e-5)
+    whole = heatmap_mse(arrays, targets, presence=0.25)
+    assert whole.item() == pytest.approx(heatmap_mse(arrays, targets).item() + expected / 4, rel=1e-5)
+    whole.backward()
+    np.testing.assert_array_equal(logits.grad != 0, [[True, True, False], [True, False, False]])

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .codecs.heatmap import PRESENCE
 from .detection import boxes_aligned
 from .errors import ShapeError
 from .types import Targets
@@ -26,17 +27,25 @@ from .types import Targets
 Arrays = dict[str, Tensor]
 
 
-def heatmap_mse(arrays: Arrays, targets: Targets, peak_weight: float = 0.0) -> Tensor:
+def heatmap_mse(arrays: Arrays, targets: Targets, peak_weight: float = 0.0, presence: float = 0.0) -> Tensor:
     """Mean over labelled joints of the mean squared error over pixels.
 
     ``peak_weight`` w weighs every pixel by 1 + w * target, against the emptiness of heatmaps; 0 is the plain error of
-    Xiao et al., ECCV 2018.
+    Xiao et al., ECCV 2018. ``presence`` weighs `presence_cross_entropy`, for codecs with that array.
     """
     found, truth = _pair(arrays, targets, "heatmaps")
     error = (found.float() - truth) ** 2
     if peak_weight:
         error = error * (1 + peak_weight * truth)
-    return _joint_mean(error.mean(dim=(-2, -1)), targets.weights)
+    loss = _joint_mean(error.mean(dim=(-2, -1)), targets.weights)
+    return loss + presence * presence_cross_entropy(arrays, targets) if presence else loss
+
+
+def presence_cross_entropy(arrays: Arrays, targets: Targets) -> Tensor:
+    """Binary cross-entropy of the logits of being in the picture, mean over joints of which that is known."""
+    found, truth = _pair(arrays, targets, PRESENCE)
+    each = F.binary_cross_entropy_with_logits(found.float(), truth.clamp(min=0), reduction="none")
+    return _joint_mean(each, (truth >= 0).float())
 
 
 def heatmap_weighted_mse(

@@ -150,8 +150,10 @@ class Poses:
     boxes_from : where the boxes came from: ``"given"``, ``"detector"``, or ``"whole image"`` (nothing was detected:
         the image was treated as one person).
     rescore_above : joints count in `person_scores` where they score more than this; None: all of them do.
-    present_above : joints that score less are not taken to be there, see `present`; of a prediction the model's own
-        figure (`Card.present_above`), where it has one.
+    present_above : joints with less are not taken to be there, see `present`: less ``presence`` where there is one,
+        else less score. Of a prediction the model's own figure (`Card.present_above`), where it has one.
+    presence : (N, K) float32 in [0, 1], how likely each joint is in the picture, or None of models that do not say. A
+        score is about the place that was found.
     """
 
     keypoints: np.ndarray
@@ -166,6 +168,7 @@ class Poses:
     boxes_from: str = "given"
     rescore_above: float | None = None
     present_above: float = PRESENT_ABOVE
+    presence: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         keypoints = np.asarray(self.keypoints, dtype=np.float32)
@@ -180,6 +183,10 @@ class Poses:
         ):
             if array.shape != shape:
                 raise ShapeError(f"poses of {count} people with {joints} joints need {name} {shape}, got {array.shape}")
+        presence = None if self.presence is None else np.asarray(self.presence, dtype=np.float32)
+        if presence is not None and (presence.shape != scores.shape or not ((presence >= 0) & (presence <= 1)).all()):
+            raise ShapeError(f"presence must be {scores.shape} in [0, 1], as the scores are; got {presence.shape}")
+        object.__setattr__(self, "presence", presence)
         width, height = self.size_wh
         for name, array, shape in (("ids", self.ids, (count,)), ("masks", self.masks, (count, height, width))):
             if array is not None and np.shape(array) != shape:
@@ -197,10 +204,20 @@ class Poses:
 
     @property
     def present(self) -> np.ndarray:
-        """(N, K) bool: the joint can be seen, as far as the model knows: it lies in the image and scores enough."""
+        """(N, K) bool: the joint is in the picture, as far as the model knows: it lies there, and is likely enough."""
         edge = np.array(self.size_wh) - 0.5
         inside = (self.keypoints >= -0.5) & (self.keypoints <= edge)  # NaN is nowhere
-        return inside.all(axis=2) & (self.scores >= self.present_above)
+        return inside.all(axis=2) & self.shown()
+
+    def shown(self, threshold: float | None = None) -> np.ndarray:
+        """(N, K) bool: joints to draw, with a position: likely enough to be there, or scoring a ``threshold``.
+
+        Unlike those that are `present`, they may lie outside of the image, where limbs lead to.
+        """
+        likely, least = (self.scores if self.presence is None else self.presence), self.present_above
+        if threshold is not None:
+            likely, least = self.scores, threshold
+        return np.isfinite(self.keypoints).all(axis=2) & (likely >= least)
 
     @property
     def person_scores(self) -> np.ndarray:
@@ -226,6 +243,7 @@ class Poses:
             box_scores=pick(self.box_scores),
             ids=pick(self.ids),
             masks=pick(self.masks),
+            presence=pick(self.presence),
         )
 
     def to_skeleton(self, skeleton: Skeleton) -> Poses:
@@ -234,15 +252,18 @@ class Poses:
             self,
             keypoints=skeleton.take(self.skeleton, self.keypoints, axis=1, missing=np.nan),
             scores=skeleton.take(self.skeleton, self.scores, axis=1, missing=0.0),
+            presence=None
+            if self.presence is None
+            else skeleton.take(self.skeleton, self.presence, axis=1, missing=0.0),
             skeleton=skeleton,
         )
 
     def to_coco(self, image_id: int | str | None = None) -> list[dict]:
         """COCO keypoint results (a list of plain dicts): one a person, x, y, score triplets, category 1.
 
-        Beside COCO's own fields ``present`` says of each joint whether it can be seen. The skeleton is kept as it is;
-        convert with `to_skeleton` first where a tool insists on COCO's 17 joints. A joint without a position is written
-        as 0, 0, 0.
+        Beside COCO's own fields ``present`` says of each joint whether it is in the picture, ``presence`` how likely,
+        where the model knows. The skeleton is kept as it is; convert with `to_skeleton` first where a tool insists on
+        COCO's 17 joints. A joint without a position is written as 0, 0, 0.
         """
         if image_id is None:
             stem = self.path.stem if self.path is not None else "0"
@@ -260,12 +281,15 @@ class Poses:
                     "score": round(float(self.person_scores[i]), 6),
                     "bbox": [round(v, 3) for v in (x0, y0, x1 - x0, y1 - y0)],
                     "present": present[i].tolist(),
+                    **({} if self.presence is None else {"presence": [round(float(v), 4) for v in self.presence[i]]}),
                 }
             )
         return results
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """One plain dict a joint (image, person, joint, x_px, y_px, score, present, box): what tables take."""
+        """One plain dict a joint, what tables take: image, person, joint, x_px, y_px, score, present, box; and presence
+        where the model gives it.
+        """
         rows, present = [], self.present
         for i in range(len(self)):
             box = {k: float(v) for k, v in zip(("box_x0", "box_y0", "box_x1", "box_y1"), self.boxes[i], strict=True)}
@@ -280,6 +304,7 @@ class Poses:
                         "y_px": float(self.keypoints[i, k, 1]),
                         "score": float(self.scores[i, k]),
                         "present": bool(present[i, k]),
+                        **({} if self.presence is None else {"presence": float(self.presence[i, k])}),
                         **box,
                         "box_score": float(self.box_scores[i]),  # type: ignore[index]
                     }

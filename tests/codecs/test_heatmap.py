@@ -200,3 +200,15 @@ def test_a_map_without_a_peak_scores_its_share_of_the_area(sigma: float) -> None
 def test_options_that_cannot_be_are_refused(options: dict) -> None:
     with pytest.raises(ShapeError):
         HeatmapCodec(**options)
+
+
+@pytest.mark.parametrize("unlabelled", ["ignored", "empty"])
+@pytest.mark.parametrize("outside", ["ignored", "empty"])
+def test_presence_is_known_of_labelled_joints(outside: str, unlabelled: str) -> None:
+    """Inside, outside, without a label: 1, 0, and nothing, unless who has no label is said to be absent."""
+    codec = HeatmapCodec((64, 96), presence=True, outside=outside, unlabelled=unlabelled)
+    points = np.array([[[20.0, 30.0], [70.0, 30.0], [10.0, 10.0]]], np.float32)
+    targets = codec.encode(points, np.array([[2, 1, 0]]))
+    unknown = 0 if unlabelled == "empty" else -1
+    np.testing.assert_array_equal(targets.arrays["presence"], [[1, 0, unknown]])
+    assert "presence" not in HeatmapCodec((64, 96)).encode(points, np.array([[2, 1, 0]])).arrays

@@ -81,3 +81,29 @@ def test_context_reaches_every_place_and_begins_as_nothing() -> None:
 def test_context_takes_other_sizes() -> None:
     network = build_model("compact", 3, HeatmapCodec((64, 64)), context=1).eval()
     assert network(torch.zeros(1, 3, 96, 32))["heatmaps"].shape == (1, 3, 24, 8)
+
+
+def test_presence_is_one_linear_layer_that_leaves_the_maps_alone() -> None:
+    """Of the features' means and maxima and the maps' peaks; its loss moves the body, but no map by way of a peak."""
+    torch.manual_seed(0)
+    codec = HeatmapCodec((64, 64), presence=True)
+    small = {"widths": (8, 8, 8, 8), "depths": (0, 0, 0), "neck": (8, 6)}
+    network = build_model("compact", 3, codec, **small)
+    plain = build_model("compact", 3, HeatmapCodec((64, 64)), **small)
+    count = lambda net: sum(p.numel() for p in net.parameters())  # noqa: E731
+    assert count(network) - count(plain) == (2 * 6 + 3) * 3 + 3
+    seen = {}
+    network.head.register_forward_pre_hook(lambda module, inputs: seen.update(features=inputs[0]))
+    found = network(torch.rand(2, 3, 64, 64))
+    peaks = found["heatmaps"].amax((2, 3))
+    taken = torch.cat([seen["features"].mean((2, 3)), seen["features"].amax((2, 3)), peaks], dim=1)
+    torch.testing.assert_close(found["presence"], network.head.presence(taken))
+    found["presence"].sum().backward()
+    assert network.head.project.weight.grad is None
+    assert network.stem[0][0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["hourglass", "attention_resnet_18"])
+def test_a_family_without_that_output_says_so(name: str) -> None:
+    with torch.device("meta"), pytest.raises(VitruvianError, match="no output for the codec's presence"):
+        build_model(name, 3, HeatmapCodec((128, 128), presence=True))

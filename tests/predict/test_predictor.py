@@ -405,3 +405,37 @@ def test_scores_go_through_the_cards_calibration(rng, predictor, person):
         np.testing.assert_array_equal(found.keypoints, plain.keypoints)
         np.testing.assert_allclose(found.scores, curve(plain.scores), atol=1e-7)
         assert found.scores.max() <= 0.1
+
+
+def test_presence_comes_with_the_person_and_the_flip_averages_it(rng, predictor, finder, person, monkeypatch):
+    """Whether batches run across images or not; left and right change places in the mirrored picture."""
+    run, codec = finder.run, replace(predictor.card.codec, presence=True)
+    logits = iter(np.arange(100.0, dtype=np.float32) / 20 - 2)
+
+    def answer(crops):
+        presence = np.array([[next(logits), next(logits)] for _ in crops], np.float32)
+        return type(run(crops))({**run(crops).arrays, "presence": presence})
+
+    monkeypatch.setattr(finder, "run", answer)
+    predictor.card = replace(predictor.card, codec=codec, present_above=0.4)
+    image, boxes, _ = person(rng, 3)
+    chance = lambda x: 1 / (1 + np.exp(-np.asarray(x)))  # noqa: E731
+    first, second = predictor.predict([image, image], [boxes[:2], boxes[2:]], batch=2)
+    steps = np.arange(6).reshape(3, 2) / 20 - 2
+    np.testing.assert_allclose(np.concatenate([first.presence, second.presence]), chance(steps), atol=1e-6)
+    assert not first.present.any()
+    assert first.shown(0.1).all()  # a threshold is about scores
+    both = predictor.predict(image, boxes[:1], flip=True)
+    plain, mirrored = np.array([6, 7]) / 20 - 2, np.array([9, 8]) / 20 - 2
+    np.testing.assert_allclose(both.presence[0], chance((plain + mirrored) / 2), atol=1e-6)
+    half = replace(second, presence=np.array([[0.39, 0.41]], np.float32))
+    np.testing.assert_array_equal(half.present, [[False, True]])
+    assert half.select([0]).presence.tolist() == half.presence.tolist()
+    turned = half.to_skeleton(replace(half.skeleton, joints=("right_hand", "left_hand")))
+    np.testing.assert_array_equal(turned.presence, half.presence[:, ::-1])
+    assert half.to_coco()[0]["presence"] == [0.39, 0.41]
+    assert [row["presence"] for row in half.to_rows()] == pytest.approx([0.39, 0.41])
+    assert "presence" not in replace(half, presence=None).to_coco()[0]
+    for wrong in (np.zeros((1, 3)), np.array([[0.5, 1.5]])):
+        with pytest.raises(ShapeError, match="presence must be"):
+            replace(half, presence=wrong)

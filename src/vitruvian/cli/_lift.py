@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -151,7 +152,8 @@ class Lifting:
                 image = read_image(result.path)
             return self._network(image, poses), None
         camera = self._camera(poses.size_wh)
-        return self._lifter(poses, camera, threshold=poses.present_above, height_mm=self._height), camera
+        there = replace(poses, scores=poses.scores * poses.present)  # the lifter takes a score of 0 as missing
+        return self._lifter(there, camera, height_mm=self._height), camera
 
     def _camera(self, size_wh: tuple[int, int]) -> Any:
         if self._focal is None:

@@ -247,7 +247,7 @@ def _print_joints(poses: Poses, threshold: float | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    threshold = poses.present_above if threshold is None else threshold
+    drawn = poses.shown(threshold)
     shown = min(len(poses), _COLUMNS)
     table = Table("joint")
     for i in range(shown):
@@ -257,7 +257,7 @@ def _print_joints(poses: Poses, threshold: float | None) -> None:
         cells = [Text(joint)]
         for i in range(shown):
             x, y = poses.keypoints[i, k]
-            style = "" if poses.scores[i, k] >= threshold else "dim"
+            style = "" if drawn[i, k] else "dim"
             cells += [Text(f"{x:.1f}, {y:.1f}", style), Text(f"{poses.scores[i, k]:.2f}", style)]
         table.add_row(*cells)
     console().print(table)

@@ -21,6 +21,8 @@ from ..skeletons import Skeleton
 from ..types import Outputs, Targets
 from ._upsampled import peaks_upsampled
 
+PRESENCE = "presence"
+"""The array of joints' logits of being in the picture."""
 _REFINEMENTS = ("argmax", "quarter", "dark", "upsampled")
 _ACTIVATIONS = ("linear", "softmax")
 
@@ -48,6 +50,9 @@ class HeatmapCodec:
     unlabelled : what a joint without a label teaches. ``"ignored"``: nothing. ``"empty"`` (linear maps only): that its
         map is empty, even where the joint can be seen. System 3 trains without a mask: this and ``outside``, both
         empty.
+    presence : also a number for each joint, whether it is in the picture at all, as a logit: ``"presence"`` (B, K). A
+        map cannot say this apart from how sure it is where. Targets are 1, 0 for a labelled joint outside of the
+        input, and -1, which teaches nothing, for one without a label (0 with ``unlabelled`` empty).
     """
 
     kind: ClassVar[str] = "heatmap"
@@ -62,6 +67,7 @@ class HeatmapCodec:
     activation: str = "linear"
     outside: str = "ignored"
     unlabelled: str = "ignored"
+    presence: bool = False
 
     def __post_init__(self) -> None:
         if self.refine not in _REFINEMENTS or self.activation not in _ACTIVATIONS:
@@ -100,7 +106,7 @@ class HeatmapCodec:
     def shapes(self, joints: int) -> dict[str, tuple[int, ...]]:
         """See `Codec.shapes`."""
         width, height = self.map_wh
-        return {self.array: (joints, height, width)}
+        return {self.array: (joints, height, width), **({PRESENCE: (joints,)} if self.presence else {})}
 
     def to_map(self, keypoints_px: Any) -> Any:
         """Input pixels -> heatmap pixels (both with centres at integers)."""
@@ -125,7 +131,10 @@ class HeatmapCodec:
         if self.activation == "softmax":
             across, down = across / across.sum(-1, keepdims=True), down / down.sum(-1, keepdims=True)
         maps = down[..., :, None] * across[..., None, :] * drawn[..., None, None]
-        return Targets({self.array: maps.astype(np.float32)}, weights)
+        arrays = {self.array: maps.astype(np.float32)}
+        if self.presence:
+            arrays[PRESENCE] = np.where(self._known(labelled), drawn, np.float32(-1))
+        return Targets(arrays, weights)
 
     def encode_torch(self, keypoints_px: Any, visibility: Any) -> Targets:
         """See `Codec.encode_torch`."""
@@ -143,7 +152,14 @@ class HeatmapCodec:
         if self.activation == "softmax":
             across, down = across / across.sum(-1, keepdim=True), down / down.sum(-1, keepdim=True)
         maps = down[..., :, None] * (across * drawn.float()[..., None])[..., None, :]
-        return Targets({self.array: maps}, weights)
+        arrays = {self.array: maps}
+        if self.presence:
+            arrays[PRESENCE] = torch.where(self._known(labelled), drawn.float(), -1.0)
+        return Targets(arrays, weights)
+
+    def _known(self, labelled: Any) -> Any:
+        """(B, K) bool, numpy or torch: joints of which it is known whether they are in the picture."""
+        return labelled | (self.unlabelled == "empty")
 
     def _taught(self, inside: Any, labelled: Any) -> Any:
         """(B, K) bool, numpy or torch: joints whose map counts, drawn or empty."""
@@ -189,7 +205,10 @@ class HeatmapCodec:
 
     def flip(self, outputs: Outputs, skeleton: Skeleton) -> Outputs:
         """See `Codec.flip`. With centres mapped exactly, mirroring needs no shift by a pixel."""
-        return Outputs({self.array: mirrored(outputs.arrays[self.array][:, skeleton.flip])})
+        flipped = {self.array: mirrored(outputs.arrays[self.array][:, skeleton.flip])}
+        if PRESENCE in outputs.arrays:
+            flipped[PRESENCE] = outputs.arrays[PRESENCE][:, skeleton.flip]
+        return Outputs(flipped)
 
 
 def mirrored(array: Any) -> Any:

@@ -56,7 +56,7 @@ def compare(
     ----------
     image : the image of both, as in `draw`.
     truth : see `Truth`.
-    poses : the prediction; joints with a score under ``threshold`` (None: ``poses.present_above``) are not drawn.
+    poses : the prediction; joints with a score under ``threshold`` (None: see ``poses.shown``) are not drawn.
     skeleton : of ``truth`` unless it is a record; the prediction's by default.
     legend : say in a corner which colour is what.
     marks : a ``*`` at each true joint and an ``x`` at each predicted one over thin limbs, instead of discs: they stay

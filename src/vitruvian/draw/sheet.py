@@ -43,7 +43,7 @@ def contact_sheet(
     columns : tiles in a row; by default about as many as rows.
     tile_wh : (width, height) of a tile, pixels. Images keep their proportions.
     gap : pixels between tiles and around them.
-    threshold : predicted joints with a lower score are not drawn; None: their `Poses.present_above`.
+    threshold : predicted joints with a lower score are not drawn; None: see `Poses.shown`.
 
     Returns
     -------

@@ -49,17 +49,13 @@ class Figure:
 
 
 def figures_of(people: Poses | Record, threshold: float | None) -> list[Figure]:
-    """The people of a prediction (joints of at least ``threshold``, or `Poses.present_above`) or of a record (labelled
-    joints).
-    """
+    """The people of a prediction (`Poses.shown`) or of a record (labelled joints)."""
     if isinstance(people, Record):
         return [figure_of_person(person, people.skeleton) for person in people.persons]
-    threshold = people.present_above if threshold is None else threshold
     figures = []
-    for keypoints, scores, box in zip(people.keypoints, people.scores, people.boxes, strict=True):
+    for keypoints, shown, box in zip(people.keypoints, people.shown(threshold), people.boxes, strict=True):
         # the whole image says nothing of a person's size
         box = None if people.boxes_from == "whole image" else box
-        shown = np.logical_and(np.isfinite(keypoints).all(axis=1), scores >= threshold)
         figures.append(Figure(keypoints.astype(np.float64), shown, people.skeleton, extent_px(keypoints, shown, box)))
     return figures
 
@@ -153,7 +149,8 @@ def draw(
     poses : the people.
     style : ``"skeleton"`` (limbs and joints), ``"joints"``, ``"limbs"``, or ``"silhouette"``: limbs over the people's
         masks, white on black and without the photo, as system 0 draws its results.
-    threshold : joints with a lower score are not drawn, nor limbs that end in one; None: ``poses.present_above``.
+    threshold : joints with a lower score are not drawn, nor limbs that end in one; None: those that are not
+        likely to be there, see `Poses.shown`.
     color_by : ``"side"`` (left orange, right blue, centre white; joints in the person's colour) or ``"person"``.
     boxes : draw the boxes and their scores.
     names : write the joints' names.

@@ -122,7 +122,7 @@ def build_model(name: str, joints: int, codec: Codec, **options: Any) -> nn.Modu
     ------
     VitruvianError
         A name that is not in `MODELS`, an option the family does not have or whose value cannot be, or a codec whose
-        input size the networks' strides do not divide.
+        input size the networks' strides do not divide, or whose ``presence`` the family has no output for.
     """
     if name not in MODELS:
         raise VitruvianError(f"unknown model '{name}'; known: {', '.join(sorted(MODELS))}")
@@ -130,6 +130,9 @@ def build_model(name: str, joints: int, codec: Codec, **options: Any) -> nn.Modu
     if any(side % unit for side in codec.size_wh):
         raise VitruvianError(f"model '{name}' needs an input whose sides are multiples of {unit}, got {codec.size_wh}")
     try:
-        return MODELS[name](joints, codec, **options)
+        network = MODELS[name](joints, codec, **options)
     except (TypeError, ValueError, RuntimeError) as error:  # ShapeError is a ValueError
         raise VitruvianError(f"model '{name}' cannot be built with the options {options}: {error}") from error
+    if getattr(codec, "presence", False) and not any(getattr(m, "presence", None) for m in network.modules()):
+        raise VitruvianError(f"model '{name}' has no output for the codec's presence")
+    return network

@@ -19,6 +19,7 @@ from typing import Any, overload
 import numpy as np
 
 from ..codecs import BoxesCodec, Codec
+from ..codecs.heatmap import PRESENCE
 from ..errors import ShapeError, VitruvianError, WeightsError
 from ..geometry import Affine
 from ..skeletons import Skeleton
@@ -276,20 +277,28 @@ class Predictor:
 
         ``flip`` as in `predict`; scores by the card's calibration, if it has one.
         """
-        keypoints, scores = self._decoded(crops, flip)
-        return keypoints, scores if self.card.calibration is None else self.card.calibration(scores)
+        return self._found(crops, flip)[:2]
 
-    def _decoded(self, crops: np.ndarray, flip: bool | str) -> tuple[np.ndarray, np.ndarray]:
-        """`run_crops` with the codec's own scores."""
+    def _found(self, crops: np.ndarray, flip: bool | str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """`run_crops`, and the chances (B, K) of being in the picture where the model gives them."""
         codec, way = self.card.codec, _flip_way(flip, self.card.codec)
         if not codec.finds_joints:  # of masks alone: people without joints, whose masks `MaskFinder` finds
-            return np.full((len(crops), len(self.skeleton), 2), np.nan, np.float32), np.zeros(
-                (len(crops), len(self.skeleton)), np.float32
-            )
+            shape = (len(crops), len(self.skeleton))
+            return np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32), None
         outputs = self.backend.run(crops)
-        if way is None:
+        mirrored = None
+        if way is not None:
+            mirrored = codec.flip(self.backend.run(np.ascontiguousarray(crops[:, :, ::-1])), self.skeleton)
+        keypoints, scores = self._decoded(outputs, mirrored, way)
+        if self.card.calibration is not None:
+            scores = self.card.calibration(scores)
+        return keypoints, scores, _presence(outputs, mirrored)
+
+    def _decoded(self, outputs: Outputs, mirrored: Outputs | None, way: str | None) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints and the codec's own scores, of one look or of both."""
+        codec = self.card.codec
+        if mirrored is None:
             return codec.decode(outputs)
-        mirrored = codec.flip(self.backend.run(np.ascontiguousarray(crops[:, :, ::-1])), self.skeleton)
         if way == "maps_shifted":
             mirrored = shifted_right(mirrored)
         if way != "coordinates":
@@ -349,6 +358,7 @@ class _Work:
         self.item, self.left = item, len(item.boxes)
         self.keypoints = np.empty((self.left, joints, 2), np.float32)
         self.scores = np.empty((self.left, joints), np.float32)
+        self.presence: np.ndarray | None = None
 
     def result(self, card: Card, select: Selection | None) -> Result:
         item = self.item
@@ -363,6 +373,7 @@ class _Work:
             box_scores=item.box_scores,
             path=item.path,
             boxes_from=item.boxes_from,
+            presence=self.presence,
             present_above=PRESENT_ABOVE if card.present_above is None else card.present_above,
         )
         if item.box_scores is not None and select is not None:
@@ -395,10 +406,13 @@ class _Batch:
     def flush(self) -> None:
         if not self._people:
             return
-        keypoints_input, scores = self._predictor.run_crops(self._crops[: len(self._people)], self._flip)
+        keypoints_input, scores, presence = self._predictor._found(self._crops[: len(self._people)], self._flip)
         for row, ((work, person), frame_to_input) in enumerate(zip(self._people, self._maps, strict=True)):
             work.keypoints[person] = frame_to_input.inverse().apply(keypoints_input[row])
             work.scores[person] = scores[row]
+            if presence is not None:
+                work.presence = np.empty_like(work.scores) if work.presence is None else work.presence
+                work.presence[person] = presence[row]
             work.left -= 1
         self._people.clear()
         self._maps.clear()
@@ -423,4 +437,17 @@ def shifted_right(mirrored: Outputs) -> Outputs:
     A network trained with heatmap pixel u at input pixel u * stride sees a mirrored picture a pixel less 1 / stride too
     far to the left. With centres mapped exactly, as here, it does not, and this would do harm.
     """
-    return Outputs({k: np.concatenate([a[..., :1], a[..., :-1]], axis=-1) for k, a in mirrored.arrays.items()})
+    return Outputs(
+        {
+            k: a if k == PRESENCE else np.concatenate([a[..., :1], a[..., :-1]], axis=-1)
+            for k, a in mirrored.arrays.items()
+        }
+    )
+
+
+def _presence(outputs: Outputs, mirrored: Outputs | None) -> np.ndarray | None:
+    """(B, K) float32 chances of being in the picture, the mean logit's of both looks; None without that array."""
+    if PRESENCE not in outputs.arrays:
+        return None
+    logits = [np.asarray(x.arrays[PRESENCE], np.float32) for x in (outputs, mirrored) if x is not None]
+    return 1 / (1 + np.exp(-np.mean(logits, axis=0)))

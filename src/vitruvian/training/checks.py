@@ -50,6 +50,12 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(f"codec: {error}") from error
     if not recipe.loss.name.startswith(codec.kind):
         raise RecipeError(f"loss '{recipe.loss.name}' is not for a codec of kind '{codec.kind}'")
+    taught = recipe.loss.options.get("presence", 0)
+    if getattr(codec, "presence", False) != bool(taught):
+        raise RecipeError(
+            "codec.presence and loss.options.presence belong together (loss 'heatmap_mse'): the first adds an output, "
+            f"the second is the weight of what teaches it; got {getattr(codec, 'presence', False)} and {taught}"
+        )
     if recipe.input.progressive and codec.kind == "simcc":
         raise RecipeError("input.progressive: SimCC's linear layers fit one input size only; use a heatmap codec")
     if recipe.adversarial is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ...codecs import Codec, HeatmapCodec, PixelsCodec, SimccCodec
+from ...codecs.heatmap import PRESENCE
 from ...errors import ShapeError
 
 
@@ -12,7 +14,8 @@ class HeatmapHead(nn.Module):
     """1x1 convolution to K maps, enlarged by a pixel shuffle where features are coarser than the codec's maps.
 
     The shuffle (Shi et al., CVPR 2016) costs a fraction of a transposed convolution on CPUs: all arithmetic stays on
-    the coarse grid.
+    the coarse grid. With ``presence`` one linear layer says whether each joint is in the picture, of the features'
+    means and maxima and the maps' peaks.
     """
 
     def __init__(self, channels: int, joints: int, feature_stride: int, codec: HeatmapCodec) -> None:
@@ -25,9 +28,15 @@ class HeatmapHead(nn.Module):
         # Heatmaps are nearly empty, so starting near zero spares the first epochs.
         nn.init.normal_(self.project.weight, std=0.001)
         nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
+        self.presence = nn.Linear(2 * channels + joints, joints) if codec.presence else None
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        return {HeatmapCodec.array: self.shuffle(self.project(features))}
+        maps = self.shuffle(self.project(features))
+        if self.presence is None:
+            return {HeatmapCodec.array: maps}
+        # Maps learn where joints are; whether they are there must not pull at them.
+        seen = (features.mean((2, 3)), features.amax((2, 3)), maps.detach().amax((2, 3)))
+        return {HeatmapCodec.array: maps, PRESENCE: self.presence(torch.cat(seen, dim=1))}
 
 
 class SimccHead(nn.Module):
