@@ -1,7 +1,7 @@
 """What each change of data and augmentation of vitruvian-s's fourth part brings, one by one.
 
 Every arm goes on from the same network, which knows its training people by heart (`recipes/vitruvian-s-3.yaml`,
-narrowed as `recipes/vitruvian-s.yaml` says), for the same number of crops, on what it has been trained on and one
+narrowed as `recipes/vitruvian-s-4.yaml` says), for the same number of crops, on what it has been trained on and one
 change; the last has all of them. The end of training is measured, without a choice of epochs: lspet/dev and the COCO
 people held back, ground-truth boxes, single pass. Three minutes an arm and seed on two quiet cores; arms that a cut-off
 run has finished are not run again.
@@ -24,7 +24,7 @@ from .common import coco_held_back, compared, lspet_dev, runs_left, save, unfini
 
 _NAME = "data_ablation"
 _RECIPES = Path(__file__).resolve().parents[1] / "recipes"
-_BEFORE, _AFTER = _RECIPES / "vitruvian-s-3.yaml", _RECIPES / "vitruvian-s.yaml"
+_BEFORE, _AFTER = _RECIPES / "vitruvian-s-3.yaml", _RECIPES / "vitruvian-s-4.yaml"
 _CONTROL = "as before"
 _ARMS = (
     _CONTROL,

@@ -1,6 +1,6 @@
 """Should the mask network have a body of its own, or share the pose network's? And what are the latter's weights worth?
 
-Every arm is the recipe of vitruvian-mask's second part for a short while, with the body of `recipes/vitruvian-s.yaml`
+Every arm is the recipe of vitruvian-mask's second part for a short while, with the body of `recipes/vitruvian-s-4.yaml`
 as it is: from its weights with everything learning on (a body of its own); from its weights with the body frozen, all
 that a mask head may do that leaves the joints alone (a shared body); and from random weights. The end of training is
 measured, without a choice of epochs, on people whom neither network has seen: ground-truth boxes, single pass. Arms
@@ -47,9 +47,9 @@ def run() -> dict[str, Any]:
 
 def _recipe(arm: str, seed: int, out: str) -> Recipe:
     recipe = Recipe.load(_ROOT / "recipes" / "vitruvian-mask-2.yaml").model_dump(mode="json")
-    body = Recipe.load(_ROOT / "recipes" / "vitruvian-s.yaml").model
+    body = Recipe.load(_ROOT / "recipes" / "vitruvian-s-4.yaml").model
     options = {**body.options, "fine": recipe["model"]["options"]["fine"]}
-    start = None if arm == _ARMS[2] else str(_ROOT / "runs" / "vitruvian-s" / "best.safetensors")
+    start = None if arm == _ARMS[2] else str(_ROOT / "runs" / "vitruvian-s-4" / "best.safetensors")
     model = {"name": body.name, "options": options, "init": start, "freeze": _BODY if arm == _ARMS[1] else ()}
     short = {"epochs": _EPOCHS, "views_per_epoch": _CROPS, "val_every": _EPOCHS, "seed": seed, "out": out}
     optim = {**recipe["optim"], "warmup_steps": 30, "ema": 0.98}
