@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .data.dataset import photo
+from .data.dataset import in_skeleton, photo
 from .draw.analysis import Example, analysis_page
 from .draw.comparison import compare
 from .errors import VitruvianError
@@ -17,7 +17,7 @@ from .evaluate import counts, truth_box
 from .formats.coco import detections_of
 from .geometry import boxes as box_tools
 from .metrics import MetricResult
-from .metrics.calibration import RIGHT, Reliability, ece_result, fit_curve, joints_right, reliability
+from .metrics.calibration import RIGHT, Reliability, ece_result, fit_by_joint, fit_curve, joints_right, reliability
 from .metrics.people import align
 from .metrics.taxonomy import KINDS, Taxonomy, taxonomy
 from .predict import Predictor, load
@@ -100,7 +100,8 @@ def analyze(
 def calibrated(analysis: Analysis, fitted_on: str) -> tuple[Calibration, Reliability, Reliability]:
     """A curve from the model's scores to chances of being right (within OKS's 0.5), and reliability before and after.
 
-    The curve is fitted on all people; "after" is of scores by curves that were fitted on the other half of the images.
+    The curve, with a number for each of the model's joints, is fitted on all people; "after" is of scores by curves
+    that were fitted on the other half of the images.
 
     Raises
     ------
@@ -109,18 +110,25 @@ def calibrated(analysis: Analysis, fitted_on: str) -> tuple[Calibration, Reliabi
     """
     if analysis.calibration is None:
         raise VitruvianError("calibration compares person by person, which needs a model's predictions on true boxes")
-    people = align(analysis.records, analysis.poses)
+    skeleton = analysis.poses[0].skeleton
+    people = align([in_skeleton(record, skeleton) for record in analysis.records], analysis.poses)
     right = joints_right(people, by="oks")
     counted = ~np.isnan(right)
     number = {image_id: i for i, image_id in enumerate(dict.fromkeys(image_id for image_id, _ in people.origin))}
     half = np.array([number[image_id] % 2 for image_id, _ in people.origin])[:, None] == np.ones_like(right)
     scores, after = people.scores, np.zeros_like(people.scores)
     for fit, judge in ((half, ~half), (~half, half)):
-        curve = Calibration(fit_curve(scores[fit & counted], right[fit & counted] > 0))
-        after[judge] = curve(scores[judge])
-    every = Calibration(fit_curve(scores[counted], right[counted] > 0), RIGHT["oks"], fitted_on)
+        after[judge] = _fitted(scores, np.where(fit, right, np.nan))(scores)[judge]
+    every = replace(_fitted(scores, right), right=RIGHT["oks"], fitted_on=fitted_on)
     before, judged = (reliability(values[counted], right[counted] > 0) for values in (scores, after))
     return every, before, judged
+
+
+def _fitted(scores: np.ndarray, right: np.ndarray) -> Calibration:
+    """Of (N, K) scores and whether they are right, NaN where that is not to count."""
+    counted = ~np.isnan(right)
+    curve = Calibration(fit_curve(scores[counted], right[counted] > 0))
+    return replace(curve, by_joint=fit_by_joint(curve(scores), right))
 
 
 def worst(analysis: Analysis, count: int = 8) -> dict[str, list[tuple[int, int | None, int | None]]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vitruvian.errors import ShapeError
-from vitruvian.metrics.calibration import auc_of, ece_result, fit_curve, joints_right, reliability
+from vitruvian.metrics.calibration import auc_of, ece_result, fit_by_joint, fit_curve, joints_right, reliability
 from vitruvian.metrics.people import align
 from vitruvian.skeletons import COCO17
 from vitruvian.types import Person, Poses, Record
@@ -139,3 +139,19 @@ def test_right_by_oks_is_half_of_what_a_joint_can_give(rng):
     np.testing.assert_array_equal(joints_right(people, "oks")[0], inside)
     with pytest.raises(ShapeError, match="torso or oks"):
         joints_right(people, "head")
+
+
+def test_each_joint_gets_what_its_chances_lack(rng):
+    """Chances whose odds are off by a factor a joint: the factor comes back, but for what the prior holds back."""
+    truth = np.array([np.log(4), 0.0, -1.0, 5.0])
+    chances = rng.uniform(0.2, 0.9, (20_000, 4))
+    odds = chances * np.exp(truth)
+    right = (rng.random(chances.shape) < odds / (odds + 1 - chances)).astype(float)
+    right[:, 3] = np.nan  # nothing is known of the last
+    found = np.array(fit_by_joint(chances, right))
+    np.testing.assert_allclose(found[:3], truth[:3], atol=0.08)
+    assert abs(found[3]) < 1e-5
+    few = fit_by_joint(np.full((1, 1), 0.5), np.ones((1, 1)))[0]
+    assert few == pytest.approx(0.4, abs=0.02)  # 1 - sigmoid(x) = x
+    with pytest.raises(ShapeError, match="chances and right"):
+        fit_by_joint(np.zeros((2, 3)), np.zeros((3, 2)))

@@ -44,3 +44,17 @@ def test_plain_data_and_back():
 def test_curves_that_cannot_be_are_refused(knots):
     with pytest.raises(WeightsError, match="knots"):
         Calibration(knots)
+
+
+def test_joints_move_against_each_other_but_never_among_themselves(rng):
+    """By odds: a chance of 1/2 moved by log 3 is 3/4, by -log 3 a quarter."""
+    curve = Calibration(((0, 0), (0.5, 0.4), (1, 0.9)), by_joint=(np.log(3), 0.0, -np.log(3)))
+    found = curve(np.array([[0.6, 0.6, 0.6], [0, 0, 0]]))
+    np.testing.assert_allclose(found, [[0.75, 0.5, 0.25], [0, 0, 0]], atol=1e-6)
+    rising = curve(np.repeat(np.linspace(0, 1, 300)[:, None], 3, axis=1))
+    assert (np.diff(rising.astype(float), axis=0) > 0).all()
+    assert Calibration.from_dict(json.loads(json.dumps(curve.to_dict()))) == curve
+    with pytest.raises(WeightsError, match=r"3 joints got scores \(2, 4\)"):
+        curve(rng.random((2, 4)))
+    with pytest.raises(WeightsError, match="finite"):
+        Calibration(((0, 0), (1, 1)), by_joint=(np.nan,))

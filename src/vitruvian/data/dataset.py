@@ -268,6 +268,12 @@ def joints_under(change: Affine, person: Person, skeleton: Skeleton, flipped: bo
     return keypoints.astype(np.float32), visibility
 
 
+def in_skeleton(record: Record, skeleton: Skeleton) -> Record:
+    """The record with its persons `remapped` to another skeleton."""
+    persons = tuple(remapped(person, record.skeleton, skeleton) for person in record.persons)
+    return replace(record, persons=persons, skeleton=skeleton)
+
+
 def remapped(person: Person, source: Skeleton, target: Skeleton) -> Person:
     """The person in another skeleton; joints that ``source`` lacks are NaN with visibility 0."""
     if source == target:

@@ -103,6 +103,40 @@ def fit_curve(scores: np.ndarray, right: np.ndarray, groups: int = 20) -> tuple[
     return ((0.0, 0.0), *((x, min(y, top[1] - 1e-4)) for x, y in inner), top)
 
 
+def fit_by_joint(chances: np.ndarray, right: np.ndarray) -> tuple[float, ...]:
+    """What to add to the logits of each joint's chances so that their sum is the number of those that are right.
+
+    Parameters
+    ----------
+    chances : (n, K) in [0, 1].
+    right : (n, K) float: 1, 0, or NaN where that is not known.
+
+    Returns
+    -------
+    K numbers (Platt, 1999, "Probabilistic outputs for support vector machines", with the slope fixed at 1), drawn
+    towards 0 as by a normal prior of deviation 1; 0 for a joint of which nothing is known.
+
+    Raises
+    ------
+    ShapeError
+        Arrays that do not belong together.
+    """
+    if chances.shape != right.shape or chances.ndim != 2:
+        raise ShapeError(f"expected chances and right (n, K), got {chances.shape} and {right.shape}")
+    found = []
+    for chance, is_right in zip(chances.T.astype(np.float64), right.T, strict=True):
+        known = ~np.isnan(is_right)
+        p, hits = np.clip(chance[known], 1e-6, 1 - 1e-6), float(is_right[known].sum())
+        low, high = -8.0, 8.0  # the slope falls with the number, so halving finds where it is 0
+        for _ in range(60):
+            middle = (low + high) / 2
+            odds = p * np.exp(middle)
+            slope = hits - float((odds / (odds + 1 - p)).sum()) - middle
+            low, high = (middle, high) if slope > 0 else (low, middle)
+        found.append(round((low + high) / 2, 6))
+    return tuple(found)
+
+
 def joints_right(people: People, by: str = "torso") -> np.ndarray:
     """(N, K) float: 1 where a joint is right by `RIGHT`, 0 where wrong or not predicted, NaN where that has no answer
     (not labelled; by the torso also where that cannot be measured).
