@@ -2,8 +2,9 @@
 
 A pose network is asked about boxes it never learned: of sports people that its recipe holds back for validation, whole
 and with the picture cut off at half their height, and random ones in photos that nobody is in. `Card.person_above` is
-the mean score of all joints that tells these people best from nobody, `Card.present_above` the score that loses a
-twentieth of the half people's right joints (within 0.2 of the torso); how many cut-off joints score less is recorded.
+the mean score of all joints that tells these people best from nobody, `Card.present_above` the presence (of models that
+do not say it the score) that loses a twentieth of the half people's right joints (within 0.2 of the torso); how many
+cut-off joints have less is recorded.
 Both go onto the model's card, by `tools/ship.py` too.
 """
 
@@ -43,7 +44,7 @@ _BOXES_A_PHOTO = 8
 
 
 def people(predictor: Predictor) -> dict[str, list[float]]:
-    """Mean joint scores of whole people and of their upper parts; scores of the parts' joints, right or cut off."""
+    """Mean joint scores of whole people and of their upper parts; presence of the parts' joints, right or cut off."""
     folder = DATA / "photos/lspet/train"
     records = read("coco", folder / "person_keypoints_train.json", images=folder / "images").records
     rng, found = np.random.default_rng(0), {"whole people": [], "half people": [], "right": [], "cut off": []}
@@ -59,8 +60,9 @@ def people(predictor: Predictor) -> dict[str, list[float]]:
         found["half people"].append(float(half.scores.mean()))
         person = remapped(persons[0], record.skeleton, predictor.skeleton)
         right, gone = judged(person, predictor.skeleton, half.keypoints[0], rows)
-        found["right"] += half.scores[0][right].tolist()
-        found["cut off"] += half.scores[0][gone].tolist()
+        likely = half.scores if half.presence is None else half.presence
+        found["right"] += likely[0][right].tolist()
+        found["cut off"] += likely[0][gone].tolist()
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,9 @@ def test_metric_by_hand(rng):
     assert result.value == pytest.approx(abs(0.75 - 11 / 15), abs=1e-6)
     assert result.details["joints"] == 15
     assert result.details["presence_auc"] == 1
+    truth, (poses,) = _people(rng, scores, np.full(17, 5.0), labelled)
+    presence = np.where(labelled, 0.2, 0.9)[None]  # what a model says of it counts, not the score
+    assert ece_result(truth, [replace(poses, presence=presence)]).details["presence_auc"] == 0
     by_name = {row["joint"]: row for row in result.table}
     assert by_name["left_ear"]["value"] is None
     assert by_name["nose"]["right"] == 1

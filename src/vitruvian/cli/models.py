@@ -89,7 +89,8 @@ def _describe(card: Card, size_bytes: int) -> str:
         above = f"{card.person_above:g}"
         lines.append(f"person     mean score of all joints {above} or more; in a detector's boxes others are dropped")
     if card.present_above is not None:
-        lines.append(f"present    joints that score {card.present_above:g} or more; others are not drawn")
+        likely = "have a presence of" if getattr(card.codec, "presence", False) else "score"
+        lines.append(f"present    joints that {likely} {card.present_above:g} or more; others are not drawn")
     if card.calibration is not None:
         curve = card.calibration
         right = f"the chance that a joint is right ({curve.right})"

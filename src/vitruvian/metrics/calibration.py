@@ -6,13 +6,14 @@ Brier, 1950 (mean squared error of chances). Groups have equal counts rather tha
 network crowd at one end; so has the error (Nguyen & O'Connor, EMNLP 2015, call it adaptive).
 
 Position and presence are two questions. A joint's score is judged here by its position, on joints that are labelled.
-Whether it also tells labelled from unlabelled joints (hidden, out of the picture) is said by ``presence_auc``.
+How well labelled joints are told from unlabelled ones (hidden, out of the picture) is said by ``presence_auc``: by the
+presence where a model gives it, else by the score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -161,7 +162,8 @@ def ece_result(truth: Sequence[Record], predictions: Sequence[Poses], *, by: str
     """Expected calibration error of joint scores of predictions made on the truth's boxes; 0 is best.
 
     A joint that was not predicted is wrong, whatever its score, and counted as ``missing``. Joints that are not
-    labelled take part in ``presence_auc`` alone: the chance that a labelled joint scores higher than an unlabelled one.
+    labelled take part in ``presence_auc`` alone: the chance that a labelled joint has a higher presence (of models that
+    do not say it, score) than an unlabelled one.
     """
     people = align(truth, predictions)
     right = joints_right(people, by)
@@ -176,6 +178,8 @@ def ece_result(truth: Sequence[Record], predictions: Sequence[Poses], *, by: str
             table.append({"joint": joint, "value": found.ece, "count": int(of.sum()), "score": score, "right": share})
     overall = reliability(people.scores[counted], right[counted] > 0)
     known = np.array([joint not in people.lacking for joint in people.skeleton.joints])
+    spoken = all(poses.presence is not None for poses in predictions)
+    likely = align(truth, [replace(p, scores=p.presence) for p in predictions]).scores if spoken else people.scores
     groups = zip(overall.score, overall.right, overall.count, strict=True)
     return MetricResult(
         name=f"ECE ({RIGHT[by]})",
@@ -186,7 +190,7 @@ def ece_result(truth: Sequence[Record], predictions: Sequence[Poses], *, by: str
             "joints": int(counted.sum()),
             "joints_lacking": list(people.lacking),
             "brier": overall.brier,
-            "presence_auc": auc_of(people.scores[people.visible], people.scores[~people.visible & known]),
+            "presence_auc": auc_of(likely[people.visible], likely[~people.visible & known]),
             "missing": int((counted & ~np.isfinite(people.pred_px).all(axis=2)).sum()),
             "groups": [{"score": s, "right": r, "count": c} for s, r, c in groups],
         },
