@@ -171,7 +171,7 @@ def page(analysis: Analysis, title: str, notes: Sequence[str] = (), count: int =
             score = None if prediction is None else float(analysis.poses[image].person_scores[prediction])
             examples.append(
                 Example(
-                    picture=_picture(analysis, image, prediction, person),
+                    picture=picture(analysis, image, prediction, person),
                     title=str(analysis.records[image].image_id),
                     facts=tuple([] if matched is None else [f"OKS {matched.oks:.2f}"])
                     + (() if score is None else (f"score {score:.2f}",)),
@@ -234,7 +234,7 @@ def _predicted(
     return found
 
 
-def _picture(analysis: Analysis, image: int, prediction: int | None, person: int | None) -> np.ndarray:
+def picture(analysis: Analysis, image: int, prediction: int | None, person: int | None) -> np.ndarray:
     """The place in the photo, enlarged, with everyone's true joints and this one prediction."""
     record, poses = analysis.records[image], analysis.poses[image]
     pixels = photo(record)
