@@ -11,7 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 
 from .common import save
 
-BENCHMARKS = ("install", "predict_speed", "memory", "train_speed", "accuracy")
+BENCHMARKS = ("install", "predict_speed", "memory", "train_speed", "accuracy", "scores")
 LONG = (
     "adversarial_ablation",
     "attention_ablation",

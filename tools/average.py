@@ -25,11 +25,12 @@ def main() -> None:
     options = arguments.parse_args()
     paths = [find_weights(name) for name in options.models]
     states = [read_state(path) for path in paths]
-    shapes = [{name: value.shape for name, value in state.items()} for state in states]
-    for name, found in zip(options.models, shapes, strict=True):
-        if found != shapes[-1]:
+    last = states[-1]
+    for name, state in zip(options.models, states, strict=True):
+        if any(key not in last or value.shape != last[key].shape for key, value in state.items()):
             raise WeightsError(f"{name} and {options.models[-1]} are not of the same network")
-    mean = {name: torch.from_numpy(_mean([state[name] for state in states])) for name in states[-1]}
+    # An output that only later trainings have is theirs.
+    mean = {name: torch.from_numpy(_mean([state[name] for state in states if name in state])) for name in last}
     *others, card = (read_card(path) for path in paths)
     about = {"averaged_with": [other.provenance for other in others]}
     save_checkpoint(options.out, mean, replace(card, metrics=(), provenance={**card.provenance, **about}))

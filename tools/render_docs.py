@@ -16,7 +16,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md", "docs/models.md", "docs/pose3d.md", "docs/pose3d-output.md", "docs/training.md")
+PAGES = (
+    "README.md",
+    "docs/models.md",
+    "docs/pose3d.md",
+    "docs/pose3d-output.md",
+    "docs/training.md",
+    "docs/analysis.md",
+)
 
 
 def _load(name: str) -> dict:
@@ -53,6 +60,24 @@ def groups() -> str:
         if len(rows) > 1
     ]
     return _table(("people", "of these", "number", "with flip"), rows) + "\n\n" + _origin(result)
+
+
+def scores() -> str:
+    """What the shipped model's scores and presence are worth."""
+    result = _load("scores")
+    rows = [
+        (r["scores"], r["data"], f"{r['joints']:,}", *(f"{r[k]:.3f}" for k in ("ece", "brier", "presence_auc")))
+        for r in result["rows"]
+    ]
+    p = result["presence"]
+    said = (
+        f"lspet/dev in photos cut off within the person: {p['in_the_picture']:,} joints in the picture, "
+        f"{p['cut_off']:,} cut off; a joint of the first kind has a higher presence than one of the second in "
+        f"{100 * p['auc']:.1f} % of the pairs; at the card's limit of {p['above']:g} {100 * p['kept']:.0f} % of "
+        f"the first are kept, {100 * p['dropped']:.0f} % of the second dropped."
+    )
+    header = ("scores", "people", "joints", "error (ECE)", "Brier", "labelled above unlabelled")
+    return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
 
 
 def per_joint() -> str:
@@ -372,6 +397,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "masks": masks,
     "masks_joints": masks_joints,
     "per_joint": per_joint,
+    "scores": scores,
     "size": size,
     "speed": speed,
     "training_speed": training_speed,

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the benchmar
 
 import click
 import numpy as np
-from benchmarks import accuracy, detector, masks
+from benchmarks import accuracy, detector, masks, scores
 from benchmarks.common import lspet_dev, save
 
 from measure_limits import with_limits
@@ -146,6 +146,22 @@ def pose_figures() -> list[dict[str, Any]]:
     for joint in measured["per_joint"]:
         about = {"metric": first["metric"], "split": first["data"], "joint": joint["joint"], "labelled": joint["count"]}
         rows.append({**about, "boxes": "ground truth", "flip": True, "value": round(joint["value"], 4)})
+    return [*rows, *score_figures()]
+
+
+def score_figures() -> list[dict[str, Any]]:
+    """Measure what the shipped pose model's scores are worth; the rows for its card."""
+    measured = scores.run()
+    save("scores", measured)
+    rows = []
+    for row in measured["rows"]:
+        about = {"split": row["data"], "joints": row["joints"], "scores": row["scores"]}
+        rows.append({"metric": "expected calibration error", **about, "value": round(row["ece"], 4)})
+    found, split = measured["presence"], {"split": "lspet/dev, photos cut off within the person"}
+    rows.append({"metric": "presence, area under the curve", **split, "value": round(found["auc"], 4)})
+    for name in ("kept", "dropped"):
+        which = "in the picture kept" if name == "kept" else "cut off dropped"
+        rows.append({"metric": f"joints {which}", **split, "value": round(found[name], 4)})
     return rows
 
 
