@@ -16,7 +16,7 @@ from vitruvian.data.mask_folder import read_mask_folder
 from vitruvian.predict.masks import MASK_MODEL, load_masks
 from vitruvian.types import Record
 
-from .common import DATA, alternate, coco_held_back
+from .common import DATA, alternate, coco_held_back, photo
 
 _METRICS = ("mask_dice", "mask_dice_in_box", "mask_iou", "mask_boundary_f")
 _BATCH, _REPEATS = 8, 15
@@ -41,7 +41,8 @@ def run() -> dict[str, Any]:
                 rows.append({"data": name, "people": people, "flip": flip, **values, "dice_by_size": sizes})
         name = model.card.name
     with load_masks(threads=2) as finder:
-        width, height = finder.card.preprocess.size_wh
-        crops = np.random.default_rng(0).integers(0, 256, (_BATCH, height, width, 3), dtype=np.uint8)
-        ms = alternate({"crops": lambda: finder.run_crops(crops)}, _REPEATS)["crops"] / _BATCH
+        image = photo()
+        corners = np.random.default_rng(0).uniform(0, 200, (_BATCH, 2))
+        boxes = np.hstack([corners, corners + np.array([120, 240])])
+        ms = alternate({"people": lambda: finder.shares(image, boxes)}, _REPEATS)["people"] / _BATCH
     return {"model": name, "boxes": "ground truth", "rows": rows, "ms_per_person": round(ms, 2), "batch": _BATCH}

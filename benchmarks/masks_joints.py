@@ -170,7 +170,7 @@ def _people() -> dict[str, Path]:
     for file in (_PEOPLE, _FASHION):
         if not file.is_file():
             raise FileNotFoundError(
-                f"{file} is not there; recipes/vitruvian-mask.yaml and vitruvian-s.yaml say how to make it"
+                f"{file} is not there; recipes/vitruvian-mask-1.yaml and vitruvian-s-4.yaml say how to make it"
             )
     found = json.loads(_PEOPLE.read_text(encoding="utf-8"))
     people = {person["image_id"]: person for person in found["annotations"] if person.get("segmentation")}

@@ -58,7 +58,7 @@ def _presence(predictor: Predictor, records: list[Record]) -> dict[str, Any]:
         person = next(filter(counts, in_skeleton(record, predictor.skeleton).persons))
         cut, box = _cut(rng, image.shape[:2], truth_box(person))
         poses = predictor.predict(np.ascontiguousarray(image[cut[1] : cut[3], cut[0] : cut[2]]), box[None])
-        likely = (poses.scores if poses.presence is None else poses.presence)[0]
+        likely = poses.likely[0]
         corner = np.array(cut[:2])
         with np.errstate(invalid="ignore"):
             inside = (person.keypoints_px >= corner - 0.5).all(1) & (person.keypoints_px < np.array(cut[2:]) - 0.5).all(

@@ -17,6 +17,9 @@ from vitruvian.errors import WeightsError
 from vitruvian.weights.checkpoint import read_card, read_state, save_checkpoint
 from vitruvian.weights.zoo import find_weights
 
+_LATER = "head.presence."
+"""An output that only the later ones may have, and which then is theirs."""
+
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Average the weights of trainings of one network.")
@@ -27,9 +30,11 @@ def main() -> None:
     states = [read_state(path) for path in paths]
     last = states[-1]
     for name, state in zip(options.models, states, strict=True):
-        if any(key not in last or value.shape != last[key].shape for key, value in state.items()):
+        unlike = {
+            key for key in {*state, *last} if key not in state or key not in last or state[key].shape != last[key].shape
+        }
+        if any(not key.startswith(_LATER) for key in unlike):
             raise WeightsError(f"{name} and {options.models[-1]} are not of the same network")
-    # An output that only later trainings have is theirs.
     mean = {name: torch.from_numpy(_mean([state[name] for state in states if name in state])) for name in last}
     *others, card = (read_card(path) for path in paths)
     about = {"averaged_with": [other.provenance for other in others]}

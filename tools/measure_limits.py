@@ -60,9 +60,8 @@ def people(predictor: Predictor) -> dict[str, list[float]]:
         found["half people"].append(float(half.scores.mean()))
         person = remapped(persons[0], record.skeleton, predictor.skeleton)
         right, gone = judged(person, predictor.skeleton, half.keypoints[0], rows)
-        likely = half.scores if half.presence is None else half.presence
-        found["right"] += likely[0][right].tolist()
-        found["cut off"] += likely[0][gone].tolist()
+        found["right"] += half.likely[0][right].tolist()
+        found["cut off"] += half.likely[0][gone].tolist()
     return found
 
 

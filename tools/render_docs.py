@@ -64,6 +64,8 @@ def groups() -> str:
 
 def scores() -> str:
     """What the shipped model's scores and presence are worth."""
+    if not (RESULTS / "scores.json").is_file():
+        return "Not measured yet: `python -m benchmarks scores`."
     result = _load("scores")
     rows = [
         (r["scores"], r["data"], f"{r['joints']:,}", *(f"{r[k]:.3f}" for k in ("ece", "brier", "presence_auc")))
@@ -73,7 +75,7 @@ def scores() -> str:
     said = (
         f"lspet/dev in photos cut off within the person: {p['in_the_picture']:,} joints in the picture, "
         f"{p['cut_off']:,} cut off; a joint of the first kind has a higher presence than one of the second in "
-        f"{100 * p['auc']:.1f} % of the pairs; at the card's limit of {p['above']:g} {100 * p['kept']:.0f} % of "
+        f"{100 * p['auc']:.1f} % of the pairs; at the card's limit of {p['above'] or 0:g} {100 * p['kept']:.0f} % of "
         f"the first are kept, {100 * p['dropped']:.0f} % of the second dropped."
     )
     header = ("scores", "people", "joints", "error (ECE)", "Brier", "labelled above unlabelled")
@@ -262,7 +264,7 @@ def masks() -> str:
         (r["data"], r["people"], "yes" if r["flip"] else "no", *(f"{r[name]:.3f}" for name in names))
         for r in result["rows"]
     ]
-    said = f"{result['ms_per_person']} ms a person on two threads, batches of {result['batch']}, without flip."
+    said = f"{result['ms_per_person']} ms a person on two threads, {result['batch']} people a photo (640x480), no flip"
     return _table(("people", "number", "flip", *names.values()), rows) + f"\n\n{said}\n\n" + _origin(result)
 
 

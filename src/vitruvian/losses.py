@@ -210,7 +210,8 @@ def _mean_of(each: Tensor, counted: Tensor) -> Tensor:
 def _pair(arrays: Arrays, targets: Targets, name: str) -> tuple[Tensor, Tensor]:
     """What was found and what is true; torch would stretch one to the other where a size is 1."""
     if name not in targets.arrays:
-        raise ShapeError(f"the targets have no '{name}', only {sorted(targets.arrays)}; a mask comes by codec.add_mask")
+        hint = "; it comes by codec.add_mask" if name == "mask" else ""
+        raise ShapeError(f"the targets have no '{name}', only {sorted(targets.arrays)}{hint}")
     found, truth = arrays[name], targets.arrays[name]
     _same(name, found, truth)
     return found, truth

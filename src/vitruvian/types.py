@@ -183,10 +183,14 @@ class Poses:
         ):
             if array.shape != shape:
                 raise ShapeError(f"poses of {count} people with {joints} joints need {name} {shape}, got {array.shape}")
-        presence = None if self.presence is None else np.asarray(self.presence, dtype=np.float32)
-        if presence is not None and (presence.shape != scores.shape or not ((presence >= 0) & (presence <= 1)).all()):
-            raise ShapeError(f"presence must be {scores.shape} in [0, 1], as the scores are; got {presence.shape}")
-        object.__setattr__(self, "presence", presence)
+        if self.presence is not None:
+            presence = np.asarray(self.presence, dtype=np.float32)
+            if presence.shape != scores.shape or not ((presence >= 0) & (presence <= 1)).all():
+                span = f" within {presence.min():g} ... {presence.max():g}" if presence.size else ""
+                raise ShapeError(
+                    f"presence must be {scores.shape} in [0, 1], as scores are; got {presence.shape}{span}"
+                )
+            object.__setattr__(self, "presence", presence)
         width, height = self.size_wh
         for name, array, shape in (("ids", self.ids, (count,)), ("masks", self.masks, (count, height, width))):
             if array is not None and np.shape(array) != shape:
@@ -209,14 +213,17 @@ class Poses:
         inside = (self.keypoints >= -0.5) & (self.keypoints <= edge)  # NaN is nowhere
         return inside.all(axis=2) & self.shown()
 
+    @property
+    def likely(self) -> np.ndarray:
+        """(N, K) float32: ``presence``, of models that do not say it the scores."""
+        return self.scores if self.presence is None else self.presence
+
     def shown(self, threshold: float | None = None) -> np.ndarray:
         """(N, K) bool: joints to draw, with a position: likely enough to be there, or scoring a ``threshold``.
 
         Unlike those that are `present`, they may lie outside of the image, where limbs lead to.
         """
-        likely, least = (self.scores if self.presence is None else self.presence), self.present_above
-        if threshold is not None:
-            likely, least = self.scores, threshold
+        likely, least = (self.likely, self.present_above) if threshold is None else (self.scores, threshold)
         return np.isfinite(self.keypoints).all(axis=2) & (likely >= least)
 
     @property
@@ -261,9 +268,9 @@ class Poses:
     def to_coco(self, image_id: int | str | None = None) -> list[dict]:
         """COCO keypoint results (a list of plain dicts): one a person, x, y, score triplets, category 1.
 
-        Beside COCO's own fields ``present`` says of each joint whether it is in the picture, ``presence`` how likely,
-        where the model knows. The skeleton is kept as it is; convert with `to_skeleton` first where a tool insists on
-        COCO's 17 joints. A joint without a position is written as 0, 0, 0.
+        Beside COCO's own fields ``present`` says of each joint whether it is in the picture; where the model knows,
+        ``presence`` how likely, and ``present_above`` from what on. The skeleton is kept as it is; convert with
+        `to_skeleton` first where a tool insists on COCO's 17 joints. A joint without a position is written as 0, 0, 0.
         """
         if image_id is None:
             stem = self.path.stem if self.path is not None else "0"
@@ -281,14 +288,19 @@ class Poses:
                     "score": round(float(self.person_scores[i]), 6),
                     "bbox": [round(v, 3) for v in (x0, y0, x1 - x0, y1 - y0)],
                     "present": present[i].tolist(),
-                    **({} if self.presence is None else {"presence": [round(float(v), 4) for v in self.presence[i]]}),
+                    **self._presence_of(i),
                 }
             )
         return results
 
+    def _presence_of(self, person: int) -> dict[str, Any]:
+        if self.presence is None:
+            return {}
+        return {"presence": [round(float(v), 4) for v in self.presence[person]], "present_above": self.present_above}
+
     def to_rows(self) -> list[dict[str, Any]]:
-        """One plain dict a joint, what tables take: image, person, joint, x_px, y_px, score, present, box; and presence
-        where the model gives it.
+        """One plain dict a joint, what tables take: image, person, joint, x_px, y_px, score, present, presence (None
+        of models that do not say it), box.
         """
         rows, present = [], self.present
         for i in range(len(self)):
@@ -304,7 +316,7 @@ class Poses:
                         "y_px": float(self.keypoints[i, k, 1]),
                         "score": float(self.scores[i, k]),
                         "present": bool(present[i, k]),
-                        **({} if self.presence is None else {"presence": float(self.presence[i, k])}),
+                        "presence": None if self.presence is None else float(self.presence[i, k]),
                         **box,
                         "box_score": float(self.box_scores[i]),  # type: ignore[index]
                     }

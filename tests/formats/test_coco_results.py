@@ -13,7 +13,7 @@ from vitruvian.errors import FormatError
 from vitruvian.formats import coco
 from vitruvian.formats.coco import detections_of
 from vitruvian.skeletons import COCO17, VITRUVIAN19
-from vitruvian.types import Poses, Record
+from vitruvian.types import PRESENT_ABOVE, Poses, Record
 
 DETECTION = {"image_id": 36, "category_id": 1, "bbox": [10, 20, 30, 40], "score": 0.5}
 
@@ -141,3 +141,16 @@ def test_results_without_boxes_get_those_around_the_joints(tmp_path, rng):
     found = coco.read_results(write(tmp_path, [row]), COCO17)[1]
     np.testing.assert_allclose(found.boxes[0, :2], np.nanmin(found.keypoints[0], axis=0))
     np.testing.assert_allclose(found.boxes[0, 2:], np.nanmax(found.keypoints[0], axis=0))
+
+
+def test_presence_survives_a_round_trip(tmp_path, rng):
+    """Where everybody in an image has it; so does the limit, and with both who is present."""
+    found = [replace(random_poses(rng, Path(f"{i}.jpg")), box_scores=None) for i in (1, 2)]
+    found[0] = replace(found[0], presence=rng.uniform(0, 1, found[0].scores.shape).round(4), present_above=0.6)
+    back = coco.read_results(coco.write_results(found, tmp_path / "a.json"), found[0].skeleton)
+    first, second = back[1], back[2]
+    np.testing.assert_array_equal(first.presence, found[0].presence)
+    known = np.isfinite(found[0].keypoints).all(2)
+    np.testing.assert_array_equal(first.shown()[known], found[0].shown()[known])
+    assert second.presence is None
+    assert second.present_above == PRESENT_ABOVE

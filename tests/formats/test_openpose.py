@@ -155,3 +155,16 @@ def test_files_of_another_kind(tmp_path):
     path.write_text('{"people": [')
     with pytest.raises(FormatError, match="truncated"):
         openpose.read(path)
+
+
+def test_absent_joints_score_zero(tmp_path, rng):
+    """OpenPose has no other sign; of models without a presence scores stay as they are."""
+    keypoints = rng.uniform(1, 99, (1, 17, 2))
+    poses = Poses(keypoints, np.full((1, 17), 0.9), np.array([[0, 0, 99, 99]]), COCO17, (100, 100), present_above=0.5)
+    presence = np.where(np.arange(17) < 9, 0.8, 0.2)[None]
+    for said, left in ((None, 17), (presence, 9)):
+        (path,) = openpose.write_poses([replace(poses, presence=said)], tmp_path / str(left))
+        triplets = np.array(json.loads(path.read_text())["people"][0]["pose_keypoints_2d"]).reshape(25, 3)
+        names = [name for k, name in enumerate(COCO17.joints) if k < left]
+        assert {BODY25.joints[k] for k in np.flatnonzero(triplets[:, 2])} >= {n for n in names if n in BODY25.joints}
+        assert (triplets[BODY25.index("left_ankle"), 2] > 0) == (left == 17)

@@ -93,3 +93,16 @@ def test_the_coco_file_names_every_image_apart(tmp_path, poses):
     twins = [replace(poses[1], path=Path(p)) for p in ("a/1.jpg", "b/1.jpg")]
     (file,) = RESULT_WRITERS["coco"](twins, tmp_path)
     assert [row["image_id"] for row in json.loads(file.read_text())] == ["a__1", "b__1"]
+
+
+def test_presence_is_a_column_where_a_model_says_it(tmp_path, poses, rng):
+    said = [replace(p, presence=rng.uniform(0, 1, p.scores.shape)) for p in poses]
+    with open(write_csv([*said, poses[1]], tmp_path / "a.csv"), newline="") as file:
+        rows = list(csv.DictReader(file))
+    values = np.concatenate([p.presence.ravel() for p in said])
+    np.testing.assert_array_equal(np.array([float(row["presence"]) for row in rows[:51]], np.float32), values)
+    assert {row["presence"] for row in rows[51:]} == {""}
+    parquet = pytest.importorskip("pyarrow.parquet")
+    column = parquet.read_table(write_parquet([*said, poses[1]], tmp_path / "a.parquet"))["presence"].to_pylist()
+    np.testing.assert_array_equal(np.array(column[:51], np.float32), values)
+    assert column[51:] == [None] * 17

@@ -428,14 +428,17 @@ def test_presence_comes_with_the_person_and_the_flip_averages_it(rng, predictor,
     both = predictor.predict(image, boxes[:1], flip=True)
     plain, mirrored = np.array([6, 7]) / 20 - 2, np.array([9, 8]) / 20 - 2
     np.testing.assert_allclose(both.presence[0], chance((plain + mirrored) / 2), atol=1e-6)
+    np.testing.assert_array_equal(first.select([1]).presence, first.presence[1:])
+    assert predictor.predict(image, np.zeros((0, 4))).presence.shape == (0, 2)
     half = replace(second, presence=np.array([[0.39, 0.41]], np.float32))
     np.testing.assert_array_equal(half.present, [[False, True]])
-    assert half.select([0]).presence.tolist() == half.presence.tolist()
     turned = half.to_skeleton(replace(half.skeleton, joints=("right_hand", "left_hand")))
     np.testing.assert_array_equal(turned.presence, half.presence[:, ::-1])
     assert half.to_coco()[0]["presence"] == [0.39, 0.41]
     assert [row["presence"] for row in half.to_rows()] == pytest.approx([0.39, 0.41])
+    assert half.to_coco()[0]["present_above"] == 0.4
     assert "presence" not in replace(half, presence=None).to_coco()[0]
+    assert replace(half, presence=None).to_rows()[0]["presence"] is None
     for wrong in (np.zeros((1, 3)), np.array([[0.5, 1.5]])):
         with pytest.raises(ShapeError, match="presence must be"):
             replace(half, presence=wrong)

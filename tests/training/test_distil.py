@@ -24,11 +24,11 @@ def teacher(tmp_path_factory):
     return train(tiny(tmp_path_factory.mktemp("teacher"), epochs=1))
 
 
-def lit(recipe, teacher, pupil, **part) -> LitDistilled:
+def lit(recipe, teacher, pupil, loss_options=None, **part) -> LitDistilled:
     codec, preprocess = codec_of(recipe), preprocess_of(recipe)
     told = DistilPart(teacher=str(teacher), **part)
     return LitDistilled(
-        network=pupil, codec=codec, skeleton=VITRUVIAN19, preprocess=preprocess, loss="heatmap_mse", loss_options={},
+        network=pupil, codec=codec, skeleton=VITRUVIAN19, preprocess=preprocess, loss="heatmap_mse", loss_options=loss_options or {},
         optim=recipe.optim, total_steps=1, steps_per_epoch=1, part=told,
         teacher=load_teacher(told),
     )  # fmt: skip
@@ -112,3 +112,17 @@ def test_a_run_with_a_teacher_keeps_only_the_pupil(tmp_path, teacher) -> None:
 def test_who_cannot_teach_is_refused_before_photos_are_read(changes, words, tmp_path, teacher) -> None:
     with pytest.raises(RecipeError, match=words):
         train(tiny(tmp_path, distil={"teacher": str(teacher)}, **changes))
+
+
+def test_a_teacher_says_nothing_of_presence(tmp_path, teacher, rng) -> None:
+    """The labels teach that; a pupil with the output learns it beside the teacher's maps."""
+    recipe = tiny(tmp_path)
+    codec = {**recipe.codec, "presence": True}
+    loss = {"name": "heatmap_mse", "options": {"presence": 0.5}}
+    recipe = type(recipe).check({**recipe.model_dump(mode="json"), "codec": codec, "loss": loss})
+    module = lit(recipe, teacher, pupil_of(recipe), loss["options"], weight=0.5, flip=False)
+    given = batch(rng)
+    said = module.opinion(module.codec, module.normalise(given["image"]))
+    assert (said.arrays["presence"] == -1).all()
+    module.training_step(given, 0).backward()
+    assert module.network.head.presence.weight.grad.abs().sum() > 0

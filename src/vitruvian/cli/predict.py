@@ -57,8 +57,8 @@ _COLUMNS = 4  # people whose joints fit side by side into the table of a single 
     "--min-score",
     "threshold",
     type=click.FloatRange(0, 1),
-    help="Joints with a lower score are not drawn; the result files have them all. Default: the figure on the model's "
-    "card, 0.2 if it has none.",
+    help="Joints with a lower score are not drawn; the result files have them all. Default: drawn is what is likely to "
+    "be in the picture, by the limit on the model's card, 0.2 if it has none.",
 )
 @click.option(
     "--style",

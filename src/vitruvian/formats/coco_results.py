@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import FormatError
 from ..geometry import boxes
 from ..skeletons import Skeleton
-from ..types import Poses, Record
+from ..types import PRESENT_ABOVE, Poses, Record
 from . import rle
 from .fields import Fields, load_json, records_in
 from .writing import unique_names, write_json
@@ -103,7 +103,7 @@ def read_results(
     -------
     ``{image_id: Poses}``. A joint at (0, 0) with score 0 is missing (NaN). ``box_scores`` are what makes
     ``person_scores`` the file's ``score``, as far as a factor in [0, 1] can; a person without ``bbox`` gets the box
-    around the joints.
+    around the joints. ``presence`` where the file has it of everybody in the image.
 
     Raises
     ------
@@ -118,6 +118,8 @@ def read_results(
     for image_id, rows in rows_of.items():
         people = [_read_person(row, skeleton, clip_scores) for row in rows]
         keypoints, scores, found, box_scores = (np.array(part) for part in zip(*people, strict=True))
+        presence = [row.numbers("presence", (len(skeleton),), None) for row in rows]
+        spoken = all(one is not None for one in presence)
         record = known.get(image_id)
         size_wh = record.size_wh if record is not None else None
         out[image_id] = Poses(
@@ -128,6 +130,8 @@ def read_results(
             size_wh=size_wh or _size_around(keypoints, found),
             box_scores=box_scores,
             path=record.image_path if record is not None else None,
+            presence=np.array(presence) if spoken else None,
+            present_above=rows[0].number("present_above", PRESENT_ABOVE) if spoken else PRESENT_ABOVE,
         )
     return out
 

@@ -123,10 +123,14 @@ def write(records: Iterable[Record], path: str | os.PathLike) -> Path:
 
 
 def write_poses(poses: Sequence[Poses], folder: str | os.PathLike) -> list[Path]:
-    """Write one file an image of found people; joints go to BODY_25 as `to_body25` says. Returns the files."""
+    """Write one file an image of found people; joints go to BODY_25 as `to_body25` says. Returns the files.
+
+    Joints that a model with a presence takes for absent score 0, OpenPose's sign for that.
+    """
     out = []
     for name, found in zip(unique_names([p.path for p in poses]), poses, strict=True):
-        keypoints, scores = to_body25(found.keypoints, found.scores, found.skeleton)
+        there = found.scores if found.presence is None else found.scores * found.shown()
+        keypoints, scores = to_body25(found.keypoints, there, found.skeleton)
         ids = np.full(len(found), -1) if found.ids is None else found.ids
         people = [_row(k, s, int(i)) for k, s, i in zip(keypoints, scores, ids, strict=True)]
         out.append(_write_file(Path(folder) / f"{name}{_ENDING}", people))

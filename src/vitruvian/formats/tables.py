@@ -19,7 +19,7 @@ from ..types import Poses
 from .writing import atomic_path
 
 COLUMNS = (
-    "image", "person", "id", "joint", "x_px", "y_px", "score", "present",
+    "image", "person", "id", "joint", "x_px", "y_px", "score", "present", "presence",
     "box_x0", "box_y0", "box_x1", "box_y1", "box_score",
 )  # fmt: skip
 _TEXT, _WHOLE, _TRUTH = ("image", "joint"), ("person", "id"), ("present",)
@@ -55,6 +55,8 @@ def _or_null(value: Any) -> Any:
 
 
 def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
     if not isinstance(value, float):
         return int(value) if isinstance(value, bool) else value
     return "" if math.isnan(value) else str(np.float32(value))

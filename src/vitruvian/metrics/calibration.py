@@ -178,8 +178,7 @@ def ece_result(truth: Sequence[Record], predictions: Sequence[Poses], *, by: str
             table.append({"joint": joint, "value": found.ece, "count": int(of.sum()), "score": score, "right": share})
     overall = reliability(people.scores[counted], right[counted] > 0)
     known = np.array([joint not in people.lacking for joint in people.skeleton.joints])
-    spoken = all(poses.presence is not None for poses in predictions)
-    likely = align(truth, [replace(p, scores=p.presence) for p in predictions]).scores if spoken else people.scores
+    likely = align(truth, [replace(poses, scores=poses.likely) for poses in predictions]).scores
     groups = zip(overall.score, overall.right, overall.count, strict=True)
     return MetricResult(
         name=f"ECE ({RIGHT[by]})",

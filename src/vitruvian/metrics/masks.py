@@ -130,8 +130,8 @@ def mask_result(
 ) -> MetricResult:
     """A mask measure person by person, people being index-aligned as for PCK (see `people`).
 
-    With ``in_box`` only pixels that the annotated box touches count (COCO's corners: pixel i spans i ... i + 1), and
-    people without a box are left out like those without a mask.
+    With ``in_box`` only pixels that the annotated box touches count, and people without a box are left out and counted
+    like those without a mask.
 
     Persons without a segmentation and crowd regions are left out and counted. The table's rows are the sizes of the
     true mask in COCO's ranges: below 32 x 32 pixels, below 96 x 96, and larger.
@@ -180,8 +180,9 @@ def mask_result(
 
 
 def _touched(box_xyxy: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns of the pixels that a box touches."""
-    x0, y0, x1, y1 = np.maximum([*np.floor(box_xyxy[:2]), *np.ceil(box_xyxy[2:])], 0).astype(int)
+    """Rows and columns of the pixels, i from i - 1/2 to i + 1/2, that a box touches."""
+    edges = np.asarray(box_xyxy, np.float64) + 0.5
+    x0, y0, x1, y1 = np.maximum([*np.floor(edges[:2]), *np.ceil(edges[2:])], 0).astype(int)
     return slice(y0, y1), slice(x0, x1)
 
 

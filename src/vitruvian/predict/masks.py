@@ -25,7 +25,7 @@ MASK_MODEL = "vitruvian-mask"
 """The shipped model of masks."""
 _SHRED = 0.05
 _NEARER = 0.91
-"""How much smaller the crop of the flip test's second look is: about the box and half of the usual margin."""
+"""How much smaller the crop of the flip test's second look is; chosen on validation people."""
 
 
 def load_masks(

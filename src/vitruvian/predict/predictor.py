@@ -210,6 +210,7 @@ class Predictor:
         flip : also look at the mirrored crops: better by about a point, and twice the time. True or ``"maps"``
             averages what the network says; ``"coordinates"`` averages positions, of joints that score 0.2 or more in
             both pictures, and leaves the others and all scores as they are in the plain one (as system 3 does).
+            Presence is averaged in any case.
             ``"maps_shifted"`` is system 1's legacy of ``"maps"``, for weights trained with another pixel rule than
             ours: heatmaps alone, and those of the mirrored picture are moved a pixel to the right before averaging.
         batch : how many people go through the network together.
@@ -333,7 +334,7 @@ class Predictor:
         queue = _Batch(self, batch, flip)
         pending: deque[_Work] = deque()  # images whose results are still to be given out, in order
         for item in loaded:
-            work = _Work(item, len(self.skeleton))
+            work = _Work(item, len(self.skeleton), getattr(self.card.codec, "presence", False))
             pending.append(work)
             if item.image is not None:
                 queue.add(work, item.image)
@@ -354,11 +355,11 @@ class Predictor:
 class _Work:
     """An image on its way through the network: results arrive person by person."""
 
-    def __init__(self, item: Loaded, joints: int) -> None:
+    def __init__(self, item: Loaded, joints: int, presence: bool) -> None:
         self.item, self.left = item, len(item.boxes)
         self.keypoints = np.empty((self.left, joints, 2), np.float32)
         self.scores = np.empty((self.left, joints), np.float32)
-        self.presence: np.ndarray | None = None
+        self.presence = np.empty((self.left, joints), np.float32) if presence else None
 
     def result(self, card: Card, select: Selection | None) -> Result:
         item = self.item
@@ -410,8 +411,7 @@ class _Batch:
         for row, ((work, person), frame_to_input) in enumerate(zip(self._people, self._maps, strict=True)):
             work.keypoints[person] = frame_to_input.inverse().apply(keypoints_input[row])
             work.scores[person] = scores[row]
-            if presence is not None:
-                work.presence = np.empty_like(work.scores) if work.presence is None else work.presence
+            if presence is not None and work.presence is not None:
                 work.presence[person] = presence[row]
             work.left -= 1
         self._people.clear()
@@ -450,4 +450,4 @@ def _presence(outputs: Outputs, mirrored: Outputs | None) -> np.ndarray | None:
     if PRESENCE not in outputs.arrays:
         return None
     logits = [np.asarray(x.arrays[PRESENCE], np.float32) for x in (outputs, mirrored) if x is not None]
-    return 1 / (1 + np.exp(-np.mean(logits, axis=0)))
+    return 1 / (1 + np.exp(-np.clip(np.mean(logits, axis=0), -50, 50)))

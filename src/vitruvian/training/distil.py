@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..codecs import Codec, HeatmapCodec
+from ..codecs.heatmap import PRESENCE
 from ..errors import RecipeError
 from ..models import build_model
 from ..preprocess import Preprocess
@@ -63,7 +64,10 @@ class LitDistilled(LitPose):
             maps = torch.softmax(maps.flatten(2), dim=-1).unflatten(-1, maps.shape[-2:])
         else:
             maps = maps.clamp(0, 1)
-        return Targets({codec.array: maps}, torch.ones(maps.shape[:2], device=maps.device))
+        arrays = {codec.array: maps}
+        if codec.presence:  # the labels teach that
+            arrays[PRESENCE] = torch.full(maps.shape[:2], -1.0, device=maps.device)
+        return Targets(arrays, torch.ones(maps.shape[:2], device=maps.device))
 
 
 def load_teacher(part: DistilPart) -> nn.Module:

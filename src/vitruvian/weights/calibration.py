@@ -1,9 +1,9 @@
 """`Calibration`: what a model's scores are worth, as a short rising curve that travels in its card.
 
-A score of a codec says how sure a network is, not how often it is right. The curve says that: it is fitted on people
-the network was not trained on (`vitruvian.metrics.calibration`), and prediction puts every score through it. It rises
-strictly, so that the order of a joint's scores stays what it was; joints that are harder to find may be moved against
-others.
+A score of a codec says how sure a network is, not how often it is right. The curve says that: it is fitted on people,
+best on such as the network was not trained on (`vitruvian.metrics.calibration`), and prediction puts every score
+through it. It rises strictly, so that the order of a joint's scores stays what it was; joints that are harder to find
+may be moved against others.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Calibration:
         object.__setattr__(self, "knots", knots)
         if not all(isinstance(x, int | float) and np.isfinite(x) for x in self.by_joint):
             raise WeightsError(f"a calibration moves joints by finite numbers, got {self.by_joint!r}")
+        object.__setattr__(self, "by_joint", tuple(map(float, self.by_joint)))
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
         """Scores in [0, 1] -> chances, float32 of the same shape: any, or (..., K) with numbers for K joints.
