@@ -28,7 +28,8 @@ def lit(recipe, teacher, pupil, loss_options=None, **part) -> LitDistilled:
     codec, preprocess = codec_of(recipe), preprocess_of(recipe)
     told = DistilPart(teacher=str(teacher), **part)
     return LitDistilled(
-        network=pupil, codec=codec, skeleton=VITRUVIAN19, preprocess=preprocess, loss="heatmap_mse", loss_options=loss_options or {},
+        network=pupil, codec=codec, skeleton=VITRUVIAN19, preprocess=preprocess, loss="heatmap_mse",
+        loss_options=loss_options or {},
         optim=recipe.optim, total_steps=1, steps_per_epoch=1, part=told,
         teacher=load_teacher(told),
     )  # fmt: skip
