@@ -33,8 +33,8 @@ SIGNATURES = {
     "write": "(name: 'str', records: 'Iterable[Record]', path: 'str | os.PathLike', **options: 'Any') -> 'Path'",
 }
 MEMBERS = {
-    "Poses": "box_scores boxes boxes_from ids keypoints likely masks path person_scores presence present present_above "
-    "rescore_above scores select shown size_wh skeleton to_coco to_dataframe to_rows to_skeleton",
+    "Poses": "box_scores boxes boxes_from ids keypoints likely masks mean_scores path person_scores presence present "
+    "present_above rescore_above scores select shown size_wh skeleton to_coco to_dataframe to_rows to_skeleton",
     "Predictor": "backend card close description detector predict run_crops skeleton stream",
     "Skeleton": "edges flip from_dict index joints name names sigmas source_of take to_dict",
     "VitruvianError": "",

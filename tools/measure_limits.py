@@ -2,9 +2,9 @@
 
 A pose network is asked about boxes it never learned: of sports people that its recipe holds back for validation, whole
 and with the picture cut off at half their height, and random ones in photos that nobody is in. `Card.person_above` is
-the mean score of all joints that tells these people best from nobody. `Card.present_above` is the presence (of models
-that do not say it the score) that tells the half people's joints best from those that were cut off, of limits that lose
-at most a fiftieth of the whole people's. Both go onto the model's card, by `tools/ship.py` too.
+the mean score (`Poses.mean_scores`) that tells these people best from nobody. `Card.present_above` is the presence (of
+models that do not say it the score) that tells the half people's joints best from those that were cut off, of limits
+that lose at most a fiftieth of the whole people's. Both go onto the model's card, by `tools/ship.py` too.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def people(predictor: Predictor) -> dict[str, list[float]]:
         image, box = read_image(str(record.image_path)), truth_box(persons[0])
         person = remapped(persons[0], record.skeleton, predictor.skeleton)
         whole = predictor.predict(image, box[None])
-        found["whole people"].append(float(whole.scores.mean()))
+        found["whole people"].append(float(whole.mean_scores[0]))
         found["whole people's joints"] += whole.likely[0][person.labelled].tolist()
         rows = max(2, int(box[1] + (box[3] - box[1]) * rng.uniform(0.35, 0.6)))
         part = np.array([[box[0], max(box[1], -0.5), box[2], rows - 0.5]])
         half = predictor.predict(image[:rows].copy(), part)
-        found["half people"].append(float(half.scores.mean()))
+        found["half people"].append(float(half.mean_scores[0]))
         below = person.keypoints_px[:, 1] > rows + 2
         found["half people's joints"] += half.likely[0][person.labelled & ~below].tolist()
         found["cut off"] += half.likely[0][person.labelled & below].tolist()
@@ -85,7 +85,7 @@ def nobody(predictor: Predictor) -> list[float]:
         tall = min(height, width) * np.exp(rng.uniform(np.log(0.2), 0, _BOXES_A_PHOTO))
         size = np.stack([tall * np.exp(rng.uniform(-0.8, 0.2, _BOXES_A_PHOTO)), tall], axis=1)
         start = rng.random((_BOXES_A_PHOTO, 2)) * np.maximum([width, height] - size, 1)
-        found += predictor.predict(image, np.concatenate([start, start + size], axis=1)).scores.mean(axis=1).tolist()
+        found += predictor.predict(image, np.concatenate([start, start + size], axis=1)).mean_scores.tolist()
     return found
 
 

@@ -227,6 +227,14 @@ class Poses:
         return np.isfinite(self.keypoints).all(axis=2) & (likely >= least)
 
     @property
+    def mean_scores(self) -> np.ndarray:
+        """(N,) the mean score of a person's joints, weighed by ``presence`` where the model says it: so that half a
+        person in a picture is not held against what is seen of it.
+        """
+        weight = np.ones_like(self.scores) if self.presence is None else self.presence
+        return (self.scores * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6)
+
+    @property
     def person_scores(self) -> np.ndarray:
         """(N,) one score a person: the box's score times the mean score of its joints, or of those that count."""
         if len(self) == 0:

@@ -74,7 +74,7 @@ def test_a_card_says_what_its_scores_are(call, tiny_model, tmp_path):
     curve = Calibration(((0, 0), (1, 1)), right="within 0.2 torso lengths", fitted_on="these")
     card = replace(read_card(tiny_model), person_above=0.46, present_above=0.35, calibration=curve)
     said = call("models", write_card(tiny_model, tmp_path / "m.onnx", card)).output
-    assert "person     mean score of all joints 0.46 or more; in a detector's boxes others are dropped" in said
+    assert "person     mean score of joints 0.46 or more; in a detector's boxes others are dropped" in said
     assert "present    joints that score 0.35 or more; others are not drawn" in said
     assert "scores     calibrated: the chance that a joint is right (within 0.2 torso lengths), fitted on these" in said
 

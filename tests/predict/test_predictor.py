@@ -436,6 +436,9 @@ def test_presence_comes_with_the_person_and_the_flip_averages_it(rng, predictor,
     np.testing.assert_array_equal(turned.presence, half.presence[:, ::-1])
     assert half.to_coco()[0]["presence"] == [0.39, 0.41]
     assert [row["presence"] for row in half.to_rows()] == pytest.approx([0.39, 0.41])
+    s = half.scores[0].astype(float)
+    assert half.mean_scores[0] == pytest.approx((0.39 * s[0] + 0.41 * s[1]) / 0.8)
+    assert replace(half, presence=None).mean_scores[0] == pytest.approx(s.mean())
     assert half.to_coco()[0]["present_above"] == 0.4
     assert "presence" not in replace(half, presence=None).to_coco()[0]
     assert replace(half, presence=None).to_rows()[0]["presence"] is None

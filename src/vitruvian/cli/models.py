@@ -85,11 +85,14 @@ def _describe(card: Card, size_bytes: int) -> str:
     ]
     if card.precision == "int8":
         lines.append(f"int8       {_loss(card.provenance[INT8_RECORD])}")
+    spoken = getattr(card.codec, "presence", False)
     if card.person_above is not None:
-        above = f"{card.person_above:g}"
-        lines.append(f"person     mean score of all joints {above} or more; in a detector's boxes others are dropped")
+        above, weighed = f"{card.person_above:g}", ", weighed by presence" if spoken else ""
+        lines.append(
+            f"person     mean score of joints {above} or more{weighed}; in a detector's boxes others are dropped"
+        )
     if card.present_above is not None:
-        likely = "have a presence of" if getattr(card.codec, "presence", False) else "score"
+        likely = "have a presence of" if spoken else "score"
         lines.append(f"present    joints that {likely} {card.present_above:g} or more; others are not drawn")
     if card.calibration is not None:
         curve = card.calibration

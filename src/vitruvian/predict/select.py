@@ -139,7 +139,7 @@ class Selection:
         None or 1 keeps everybody.
     all_joints : compare by every joint that has a position, as system 1 does; False leaves out joints that score
         ``rescore_above`` or less in either person, whose places are guesses.
-    person_above : who has a lower mean score of all joints is something else that the detector took for a person. None
+    person_above : who has a lower `Poses.mean_scores` is something else that the detector took for a person. None
         drops nobody, but `Predictor` puts the model's own figure there (`Card.person_above`) for boxes that a detector
         of its own has just found.
     """
@@ -159,7 +159,7 @@ class Selection:
         """The people that are kept, in the order they came in, with their new scores."""
         poses = replace(poses, rescore_above=self.rescore_above)
         if self.person_above is not None and len(poses):
-            poses = poses.select(np.flatnonzero(poses.scores.mean(axis=1) >= self.person_above))
+            poses = poses.select(np.flatnonzero(poses.mean_scores >= self.person_above))
         if self.same_person is None or len(poses) < 2:
             return poses
         counted = None if self.all_joints else poses.scores > (self.rescore_above or 0.0)

@@ -38,8 +38,8 @@ class Card:
     provenance : commit, date, command, recipe, versions.
     notes : intended use and known limits, in sentences.
     calibration : what the codec's scores are worth, or None: prediction then gives them as they are.
-    person_above : the mean score of all joints below which a detector's box holds no person, or None where nobody has
-        measured it.
+    person_above : the mean score (`Poses.mean_scores`) below which a detector's box holds no person, or None where
+        nobody has measured it.
     present_above : the presence, of models that do not say it the score, from which on a joint is taken to be in the
         picture (`Poses.present`, drawings), or None where nobody has measured it.
     """
