@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitruvian.codecs import HeatmapCodec
+from vitruvian.codecs import HeatmapCodec, PixelsCodec
 from vitruvian.errors import ImageError, ShapeError, VitruvianError
 from vitruvian.evaluate import (
     counts,
@@ -82,6 +82,14 @@ def records(person) -> list[Record]:
         (person(box_xyxy=None),),
     )
     return [Record(Path(f"{i}.jpg"), i, (900, 600), LSP14, persons) for i, persons in enumerate(people)]
+
+
+def test_a_model_of_masks_has_no_joints_to_measure(records) -> None:
+    oracle = Oracle(records)
+    oracle.card = replace(oracle.card, name="masks", codec=PixelsCodec((192, 256), heads=("mask",)))
+    with pytest.raises(VitruvianError, match="'masks' finds no joints, .* masks have mask_boundary_f, mask_dice"):
+        evaluate(oracle, records, ["pck"])
+    assert oracle.asked == []
 
 
 def test_masks_alone_judge_those_who_have_one() -> None:

@@ -81,8 +81,9 @@ def evaluate(
     Raises
     ------
     VitruvianError
-        An unknown metric, a metric that cannot judge detected boxes, no person to evaluate, or a record without an
-        image. An image that cannot be read ends the evaluation: figures over fewer images would not compare.
+        An unknown metric, a metric that cannot judge detected boxes, metrics of joints of a model that finds none, no
+        person to evaluate, or a record without an image. An image that cannot be read ends the evaluation: figures over
+        fewer images would not compare.
     """
     check_metrics(metrics, detected=not (boxes is None or isinstance(boxes, str)))
     check_groups(by, detected=not (boxes is None or isinstance(boxes, str)))
@@ -107,10 +108,10 @@ def evaluate(
         lacking = "mask" if part is masked else "labelled joint"
         raise VitruvianError(f"nothing to evaluate: no person with a {lacking} in {len(records)} images")
     if isinstance(model, Predictor):
-        found = _predict_all(model, whole, given, flip, batch, progress, select, with_masks)
+        found = _predict_all(model, whole, given, flip, batch, progress, select, with_masks, part is counts)
     else:
         with load(model) as predictor:
-            found = _predict_all(predictor, whole, given, flip, batch, progress, select, with_masks)
+            found = _predict_all(predictor, whole, given, flip, batch, progress, select, with_masks, part is counts)
     aligned = [replace(record, persons=tuple(filter(part, record.persons))) for record in whole]
     results = {name: METRICS[name](whole if name in PAIRS_ITSELF else aligned, found) for name in metrics}
     return {name: _with_groups(name, result, aligned, found, by) for name, result in results.items()}
@@ -324,7 +325,13 @@ def _predict_all(
     progress: Callable[[int, int], None] | None,
     select: Selection | None,
     with_masks: bool = False,
+    with_joints: bool = True,
 ) -> list[Poses]:
+    if with_joints and not predictor.card.codec.finds_joints:
+        raise VitruvianError(
+            f"'{predictor.card.name}' finds no joints, which these metrics are about; masks have "
+            f"{', '.join(name for name in METRICS if name.startswith(MASKS))}"
+        )
     found: list[Poses] = []
     finder = MaskFinder(predictor.backend) if with_masks else None  # says so where the model has no masks
     images = (r.extra["pixels"]() if "pixels" in r.extra else r.image_path for r in records)  # see `data.dataset.photo`

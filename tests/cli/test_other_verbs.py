@@ -76,6 +76,11 @@ def test_a_card_says_what_its_scores_are(call, tiny_model, tmp_path):
     said = call("models", write_card(tiny_model, tmp_path / "m.onnx", card)).output
     assert "person     mean score of joints 0.46 or more; in a detector's boxes others are dropped" in said
     assert "present    joints that score 0.35 or more; others are not drawn" in said
+    many = replace(card, provenance={"averaged_with": [{"date": "x" * 900}, {}]})
+    assert (
+        "averaged_with: 2 entries, see --json"
+        in call("models", write_card(tiny_model, tmp_path / "n.onnx", many)).output
+    )
     assert "scores     calibrated: the chance that a joint is right (within 0.2 torso lengths), fitted on these" in said
 
 

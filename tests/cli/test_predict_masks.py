@@ -152,3 +152,6 @@ def test_masks_are_measured_on_a_folder(photos: Path, mask_model: Path, tmp_path
     report = json.loads(out.read_text(encoding="utf-8"))
     assert report["metrics"]["mask_dice"]["details"]["persons"] == 2
     assert f"soft Dice in the crops: {report['maps']['soft Dice in the crops']:.4f}" in said
+    _run("evaluate", mask_model, "masks", data, "--out", out)  # of masks, these are measured if nothing is named
+    named = set(json.loads(out.read_text(encoding="utf-8"))["metrics"])
+    assert named == {"mask_dice", "mask_dice_in_box", "mask_iou", "mask_boundary_f"}

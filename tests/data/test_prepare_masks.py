@@ -241,6 +241,35 @@ def test_bad_files_are_named_and_cost_their_own_photo_only(folders: Folders) -> 
     assert folders.prepare().kept == 2
 
 
+def test_a_broken_record_is_named_with_its_field(folders: Folders) -> None:
+    folders.add("bare")
+    (folders.poses / "bare_keypoints.json").write_text('{"people": [{}]}')
+    ((_, problem),) = folders.prepare().broken
+    assert "pose_keypoints_2d" in problem
+
+
+def test_options_may_change_while_nothing_was_made(folders: Folders) -> None:
+    """A first try that left everything out, by sides that no photo has, does not bind the folder."""
+    folders.add("a")
+    assert folders.prepare(replace(CHOICES, min_side=5000, max_side=6000)).kept == 0
+    assert folders.prepare().kept == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"threshold": 5.0},
+        {"threshold": -1.0},
+        {"min_side": 900, "max_side": 600},
+        {"min_agreement": 2.0},
+        {"mask_threshold": 300},
+    ],
+)
+def test_choices_that_cannot_be_are_refused(wrong: dict) -> None:
+    with pytest.raises(VitruvianError, match=next(iter(wrong))):
+        replace(CHOICES, **wrong)
+
+
 def test_the_split_is_numpys_old_permutation(folders: Folders) -> None:
     for i in range(5):
         folders.add(f"{i}")

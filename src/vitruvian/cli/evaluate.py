@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ._common import flip_of, images_option, plural, progress_bar, runtime_options, select_option
 
@@ -82,8 +83,9 @@ def command(
 ) -> None:
     """Measure MODEL on ANNOTATIONS of FORMAT (coco, lsp, mpii, openpose, yolo), on the annotated boxes.
 
-    FORMAT may also be masks: a folder with images/ and the masks of their people in masks/, for mask_dice, mask_iou and
-    mask_boundary_f. Of models trained on masks and heat maps it also prints how well these are met in the crops.
+    FORMAT may also be masks: a folder with images/ and the masks of their people in masks/, for mask_dice,
+    mask_dice_in_box, mask_iou and mask_boundary_f, which are then the default. Of models trained on masks and heat maps
+    it also prints how well these are met in the crops.
 
     Prints a table with a row a joint for each metric: pck, pckh, auc, epe, oks_ap and more (a misspelt name lists
     them all). oks_ap ranks people by the mean of their joints that score more than 0.2 (times the box's score, with
@@ -95,8 +97,12 @@ def command(
     from ..evaluate import MASKS, check_groups, counts, masked
     from ..formats import read
     from ..formats.coco import read_detections
+    from ..metrics import METRICS
     from ..predict import Selection
 
+    given = click.get_current_context().get_parameter_source("metrics")
+    if format_name == FOLDERS and given is ParameterSource.DEFAULT:
+        metrics = tuple(name for name in METRICS if name.startswith(MASKS))
     if over_epochs and (others or table or pictures):
         raise click.UsageError("--over-epochs is about one training; leave out --compare, --table and --pictures")
     if per_joint and not over_epochs:

@@ -145,6 +145,8 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 def _short(value: Any) -> str:
     """A provenance entry on one line; a whole recipe is only for --json."""
+    if isinstance(value, list):
+        return f"{len(value)} entries, see --json"
     if not isinstance(value, dict):
         return str(value)
     if all(isinstance(v, str | int | float) for v in value.values()):

@@ -253,12 +253,16 @@ def _print_joints(poses: Poses, threshold: float | None) -> None:
     for i in range(shown):
         table.add_column("x, y (px)" if shown == 1 else f"person {i}: x, y", justify="right")
         table.add_column("score", justify="right")
+        if poses.presence is not None:
+            table.add_column("presence", justify="right")
     for k, joint in enumerate(poses.skeleton.names):
         cells = [Text(joint)]
         for i in range(shown):
             x, y = poses.keypoints[i, k]
             style = "" if drawn[i, k] else "dim"
             cells += [Text(f"{x:.1f}, {y:.1f}", style), Text(f"{poses.scores[i, k]:.2f}", style)]
+            if poses.presence is not None:
+                cells.append(Text(f"{poses.presence[i, k]:.2f}{'' if poses.present[i, k] else ' absent'}", style))
         table.add_row(*cells)
     console().print(table)
     if len(poses) > shown:

@@ -39,7 +39,11 @@ def command(recipe: str | None, overrides: tuple[str, ...], resume: bool, list_o
     click.echo(f"Trained: {folder}")
     if chosen.grid is not None or chosen.lifting is not None:  # take other things than the crops that `predict` makes
         return
-    click.echo(f"Next: vitruvian predict PHOTO --model {folder}   or   vitruvian export {folder} model.onnx")
+    from ..training.build import codec_of
+
+    codec = codec_of(chosen)
+    option = "--model" if codec.finds_joints else "--detector" if codec.kind == "boxes" else "--mask-model"
+    click.echo(f"Next: vitruvian predict PHOTO {option} {folder}   or   vitruvian export {folder} model.onnx")
 
 
 def recipes() -> dict[str, Path]:

@@ -86,6 +86,13 @@ class Choices:
                 f"shorter_side, multiple and sigma must be positive, got {self.shorter_side}, {self.multiple}, "
                 f"{self.sigma}"
             )
+        shares = 0 <= self.min_agreement <= 1 and 0 <= self.threshold < 1 and 0 <= self.mask_threshold <= 255
+        if not shares or not 1 <= self.min_side < self.max_side:
+            raise VitruvianError(
+                "min_agreement must lie in 0 ... 1, threshold from 0 to below 1, mask_threshold in 0 ... 255, and "
+                f"min_side below max_side; got {self.min_agreement}, {self.threshold}, {self.mask_threshold}, "
+                f"{self.min_side} and {self.max_side}"
+            )
 
 
 @dataclass
@@ -186,7 +193,7 @@ def prepare(
         except _LeftOut as reason:
             summary.left_out.setdefault(str(reason), []).append(photo.name)
         except (FormatError, ImageError) as error:
-            summary.broken.append((str(error.path), error.problem))
+            summary.broken.append((str(error.path), str(error).removeprefix(str(error.path)).lstrip(",: ")))
     if progress is not None:
         progress(len(photos), len(photos))
     summary.kept = len(items)
@@ -347,7 +354,9 @@ def _same_choices(out: Path, choices: Choices) -> None:
         return
     there = load_json(path)
     changed = [f"{k} {there.get(k)!r} instead of {v!r}" for k, v in wanted.items() if there.get(k) != v]
-    if changed:
+    if changed and not any((out / "items").glob("*.json")):  # nothing was made with the others
+        write_json(path, wanted)
+    elif changed:
         raise VitruvianError(f"{out} was made with {', '.join(changed)}; choose another folder, or remove this one")
 
 
