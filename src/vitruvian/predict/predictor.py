@@ -18,8 +18,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..codecs import BoxesCodec, Codec
-from ..codecs.heatmap import PRESENCE
+from ..codecs import BoxesCodec
 from ..errors import ShapeError, VitruvianError, WeightsError
 from ..geometry import Affine
 from ..skeletons import Skeleton
@@ -28,13 +27,11 @@ from ..weights.card import Card
 from ..weights.zoo import find_weights
 from .backends import Backend, load_backend
 from .detectors import Detector
+from .flip import flip_way, presence_of, shifted_right
 from .loading import Loaded, boxes_per_image, load_all
 from .person_detector import PersonDetector, load_detector
 from .prefetch import prefetch as run_ahead
 from .select import Selection
-
-FLIPS = ("maps", "coordinates", "maps_shifted")
-"""Ways of averaging with the mirrored picture, see `Predictor.predict`."""
 
 _BOTH_SURE = 0.2
 """The score from which on both pictures' joints are averaged, system 3's."""
@@ -282,7 +279,7 @@ class Predictor:
 
     def _found(self, crops: np.ndarray, flip: bool | str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """`run_crops`, and the chances (B, K) of being in the picture where the model gives them."""
-        codec, way = self.card.codec, _flip_way(flip, self.card.codec)
+        codec, way = self.card.codec, flip_way(flip, self.card.codec)
         if not codec.finds_joints:  # of masks alone: people without joints, whose masks `MaskFinder` finds
             shape = (len(crops), len(self.skeleton))
             return np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32), None
@@ -293,7 +290,7 @@ class Predictor:
         keypoints, scores = self._decoded(outputs, mirrored, way)
         if self.card.calibration is not None:
             scores = self.card.calibration(scores)
-        return keypoints, scores, _presence(outputs, mirrored)
+        return keypoints, scores, presence_of(outputs, mirrored)
 
     def _decoded(self, outputs: Outputs, mirrored: Outputs | None, way: str | None) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints and the codec's own scores, of one look or of both."""
@@ -323,7 +320,7 @@ class Predictor:
     ) -> Iterator[Result]:
         if batch < 1:
             raise ShapeError(f"batch must be 1 or more people, got {batch}")
-        _flip_way(flip, self.card.codec)
+        flip_way(flip, self.card.codec)
         self.backend  # noqa: B018  (says at once that the predictor was closed)
         loaded = run_ahead(load_all(jobs, own_arrays), ahead, lambda item: item.nbytes, _MAX_BYTES)
         return self._run(loaded, flip, batch, select, keep_images)
@@ -416,38 +413,3 @@ class _Batch:
             work.left -= 1
         self._people.clear()
         self._maps.clear()
-
-
-def _flip_way(flip: bool | str, codec: Codec) -> str | None:
-    """How to average with the mirrored picture, or None for not at all."""
-    if isinstance(flip, bool | np.bool_):
-        return "maps" if flip else None
-    if flip not in FLIPS:
-        raise VitruvianError(f"flip must be True, False or one of {', '.join(map(repr, FLIPS))}; got {flip!r}")
-    if flip == "maps_shifted" and codec.kind != "heatmap":
-        raise VitruvianError(
-            f"flip 'maps_shifted' moves heatmaps by a pixel, this model has '{codec.kind}'; use 'maps'"
-        )
-    return flip
-
-
-def shifted_right(mirrored: Outputs) -> Outputs:
-    """Maps (..., w) moved a pixel to the right; their first column stays as it was (system 1's ``SHIFT_HEATMAP``).
-
-    A network trained with heatmap pixel u at input pixel u * stride sees a mirrored picture a pixel less 1 / stride too
-    far to the left. With centres mapped exactly, as here, it does not, and this would do harm.
-    """
-    return Outputs(
-        {
-            k: a if k == PRESENCE else np.concatenate([a[..., :1], a[..., :-1]], axis=-1)
-            for k, a in mirrored.arrays.items()
-        }
-    )
-
-
-def _presence(outputs: Outputs, mirrored: Outputs | None) -> np.ndarray | None:
-    """(B, K) float32 chances of being in the picture, the mean logit's of both looks; None without that array."""
-    if PRESENCE not in outputs.arrays:
-        return None
-    logits = [np.asarray(x.arrays[PRESENCE], np.float32) for x in (outputs, mirrored) if x is not None]
-    return 1 / (1 + np.exp(-np.clip(np.mean(logits, axis=0), -50, 50)))
