@@ -33,9 +33,8 @@ def run() -> dict[str, Any]:
     rows, columns = [], {}
     with load("default", threads=2, detector=None) as predictor:
         card = predictor.card
-        for name, calibration in (("as the network says them", None), ("calibrated", card.calibration)):
-            if calibration is None and name == "calibrated":
-                continue
+        ways = {"as the network says them": None} | ({"calibrated": card.calibration} if card.calibration else {})
+        for name, calibration in ways.items():
             predictor.card = replace(card, calibration=calibration)
             for data, records in (("lspet/dev", lspet_dev()), ("COCO, held back", coco_held_back())):
                 found = analyze(predictor, records).calibration

@@ -36,6 +36,8 @@ LOWER_IS_BETTER = (*IN_PIXELS, "ece")
 MASKS = "mask_"
 """How the names of metrics of masks begin."""
 
+MASK_METRICS = tuple(name for name in METRICS if name.startswith(MASKS))
+
 OVERALL = "overall"
 """The row of `joint_table` with a metric's headline."""
 
@@ -330,7 +332,7 @@ def _predict_all(
     if with_joints and not predictor.card.codec.finds_joints:
         raise VitruvianError(
             f"'{predictor.card.name}' finds no joints, which these metrics are about; masks have "
-            f"{', '.join(name for name in METRICS if name.startswith(MASKS))}"
+            f"{', '.join(MASK_METRICS)}"
         )
     found: list[Poses] = []
     finder = MaskFinder(predictor.backend) if with_masks else None  # says so where the model has no masks

@@ -94,15 +94,14 @@ def command(
     """
     from ..data.mask_folder import NAME as FOLDERS
     from ..data.mask_folder import read_mask_folder
-    from ..evaluate import MASKS, check_groups, counts, masked
+    from ..evaluate import MASK_METRICS, MASKS, check_groups, counts, masked
     from ..formats import read
     from ..formats.coco import read_detections
-    from ..metrics import METRICS
     from ..predict import Selection
 
     given = click.get_current_context().get_parameter_source("metrics")
     if format_name == FOLDERS and given is ParameterSource.DEFAULT:
-        metrics = tuple(name for name in METRICS if name.startswith(MASKS))
+        metrics = MASK_METRICS
     if over_epochs and (others or table or pictures):
         raise click.UsageError("--over-epochs is about one training; leave out --compare, --table and --pictures")
     if per_joint and not over_epochs:

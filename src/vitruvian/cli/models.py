@@ -85,7 +85,7 @@ def _describe(card: Card, size_bytes: int) -> str:
     ]
     if card.precision == "int8":
         lines.append(f"int8       {_loss(card.provenance[INT8_RECORD])}")
-    spoken = getattr(card.codec, "presence", False)
+    spoken = card.codec.presence
     if card.person_above is not None:
         above, weighed = f"{card.person_above:g}", ", weighed by presence" if spoken else ""
         lines.append(

@@ -28,6 +28,7 @@ class Codec(Protocol):
 
     kind: ClassVar[str]
     refined: bool
+    presence: bool
     size_wh: tuple[int, int]
 
     @property

@@ -34,6 +34,7 @@ class BoxesCodec:
     """
 
     kind: ClassVar[str] = "boxes"
+    presence: ClassVar[bool] = False
     refined: ClassVar[bool] = False
     finds_joints: ClassVar[bool] = False
 

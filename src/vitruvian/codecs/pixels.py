@@ -56,6 +56,7 @@ class PixelsCodec:
     """
 
     kind: ClassVar[str] = "pixels"
+    presence: ClassVar[bool] = False
     refined: ClassVar[bool] = False
 
     size_wh: tuple[int, int] = (128, 192)

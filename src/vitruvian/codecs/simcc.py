@@ -37,6 +37,7 @@ class SimccCodec:
     """
 
     kind: ClassVar[str] = "simcc"
+    presence: ClassVar[bool] = False
     finds_joints: ClassVar[bool] = True
 
     size_wh: tuple[int, int] = (192, 256)

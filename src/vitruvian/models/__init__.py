@@ -133,6 +133,6 @@ def build_model(name: str, joints: int, codec: Codec, **options: Any) -> nn.Modu
         network = MODELS[name](joints, codec, **options)
     except (TypeError, ValueError, RuntimeError) as error:  # ShapeError is a ValueError
         raise VitruvianError(f"model '{name}' cannot be built with the options {options}: {error}") from error
-    if getattr(codec, "presence", False) and not any(getattr(m, "presence", None) for m in network.modules()):
+    if codec.presence and not any(getattr(m, "presence", None) for m in network.modules()):
         raise VitruvianError(f"model '{name}' has no output for the codec's presence")
     return network

@@ -331,7 +331,7 @@ class Predictor:
         queue = _Batch(self, batch, flip)
         pending: deque[_Work] = deque()  # images whose results are still to be given out, in order
         for item in loaded:
-            work = _Work(item, len(self.skeleton), getattr(self.card.codec, "presence", False))
+            work = _Work(item, len(self.skeleton), self.card.codec.presence)
             pending.append(work)
             if item.image is not None:
                 queue.add(work, item.image)

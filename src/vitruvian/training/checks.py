@@ -51,10 +51,10 @@ def check(recipe: Recipe) -> None:
     if not recipe.loss.name.startswith(codec.kind):
         raise RecipeError(f"loss '{recipe.loss.name}' is not for a codec of kind '{codec.kind}'")
     taught = recipe.loss.options.get("presence", 0)
-    if getattr(codec, "presence", False) != bool(taught):
+    if codec.presence != bool(taught):
         raise RecipeError(
             "codec.presence and loss.options.presence belong together (loss 'heatmap_mse'): the first adds an output, "
-            f"the second is the weight of what teaches it; got {getattr(codec, 'presence', False)} and {taught}"
+            f"the second is the weight of what teaches it; got {codec.presence} and {taught}"
         )
     if recipe.input.progressive and codec.kind == "simcc":
         raise RecipeError("input.progressive: SimCC's linear layers fit one input size only; use a heatmap codec")
