@@ -105,8 +105,8 @@ def test_squared_error_by_hand() -> None:
     )
 
 
-@pytest.mark.parametrize("peak_weight", [0.0, 20.0])
-def test_squared_error_equals_the_loop(peak_weight: float, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("peak_weight", "rival_weight"), [(0.0, 0.0), (20.0, 0.0), (0.0, 7.0), (20.0, 30.0)])
+def test_squared_error_equals_the_loop(peak_weight: float, rival_weight: float, rng: np.random.Generator) -> None:
     arrays, targets = _case("heatmap_mse", rng)
     found, truth = arrays["heatmaps"].detach().double().numpy(), targets.arrays["heatmaps"].double().numpy()
     means = []
@@ -114,9 +114,31 @@ def test_squared_error_equals_the_loop(peak_weight: float, rng: np.random.Genera
         total = 0.0
         for y in range(truth.shape[2]):
             for x in range(truth.shape[3]):
-                total += (1 + peak_weight * truth[b, k, y, x]) * (found[b, k, y, x] - truth[b, k, y, x]) ** 2
+                highest = max(truth[b, other, y, x] for other in range(truth.shape[1]))
+                weight = 1 + peak_weight * truth[b, k, y, x] + rival_weight * (highest - truth[b, k, y, x])
+                total += weight * (found[b, k, y, x] - truth[b, k, y, x]) ** 2
         means.append(total / (truth.shape[2] * truth.shape[3]))
-    assert heatmap_mse(arrays, targets, peak_weight).item() == pytest.approx(np.mean(means), rel=1e-5)
+    assert heatmap_mse(arrays, targets, peak_weight, rival_weight).item() == pytest.approx(np.mean(means), rel=1e-5)
+
+
+@pytest.mark.parametrize("chance", [0.1, 0.5, 0.9])
+def test_where_the_left_might_be_the_right(chance: float) -> None:
+    """Left and right joint at two pixels, this way round with a chance: the map of least loss, by its closed form."""
+    w = 20.0
+    maps = torch.zeros(2, 2, 1, 2)  # the two ways round; left and right joint; two pixels
+    maps[0, 0, 0, 0] = maps[0, 1, 0, 1] = maps[1, 0, 0, 1] = maps[1, 1, 0, 0] = 1
+    for rival_weight, best in ((0.0, (1 + w) * chance / (1 + w * chance)), (w, chance)):
+        height = torch.tensor(best, requires_grad=True)
+        empty = torch.zeros(())
+        found = torch.stack([torch.stack([height, empty]), torch.stack([empty, height])])[None, :, None]
+        both = [
+            heatmap_mse({"heatmaps": found}, Targets({"heatmaps": way[None]}, torch.ones(1, 2)), w, rival_weight)
+            for way in maps
+        ]
+        # The right order's two pixels alone depend on the height: its share of the loss is what counts.
+        (chance * both[0] + (1 - chance) * both[1]).backward()
+        assert height.grad is not None
+        assert abs(height.grad.item()) < 1e-5
 
 
 @pytest.mark.parametrize("peak_weight", [0.0, 10.0])

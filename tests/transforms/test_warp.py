@@ -174,8 +174,10 @@ def test_upright_and_general_agree_near_scale_one(rng: np.random.Generator) -> N
         v, u = np.mgrid[:50, :60].astype(np.float64)
         source = frame_to_input.inverse().apply(np.stack([u, v], axis=-1))
         inside = (source >= 1).all(-1) & (source[..., 0] <= 88) & (source[..., 1] <= 68)
-        assert np.abs(upright - general)[inside].max() <= 3
-        assert np.abs(upright - general)[inside].mean() < 0.75  # the general path cuts fractions off
+        # The general path cuts fractions off, and smooths nothing that is hardly shrunk: by 0.97 that is 3 levels of
+        # this noise, rarely 4.
+        assert np.abs(upright - general)[inside].max() <= (2 if scale >= 1 else 6)
+        assert np.abs(upright - general)[inside].mean() < 0.75
 
 
 def _triangle_oracle(image: np.ndarray, to_input: Affine, size_wh: tuple[int, int], fill: int) -> np.ndarray:
