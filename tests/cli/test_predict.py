@@ -214,6 +214,7 @@ def test_people_found_twice_are_dropped(predict, photos, tmp_path):
         assert done.exit_code == 0
         entries = json.loads((tmp_path / "out" / "keypoints.json").read_text())
         assert len(entries) == len(boxes)
+        assert ("1 box dropped: no person's joints" in done.output) == (not options)
         for entry, score in zip(entries, boxes, strict=True):
             joints = np.array(entry["keypoints"][2::3])
             counted = joints if options else joints[joints > 0.2]

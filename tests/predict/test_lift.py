@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,14 +51,14 @@ def _poses(points: np.ndarray, skeleton: Skeleton = LSP14, scores: np.ndarray | 
 def test_place_and_size_in_the_photo_do_not_matter(rng: np.random.Generator, tiny: dict[str, Path]) -> None:
     points, scores = rng.normal(0, 100, (3, 14, 2)), rng.uniform(0.2, 1, (3, 14))
     with Lifter(tiny["lifter_mlp"]) as lifter:
-        here, there = lifter(_poses(points, scores=scores)), lifter(_poses(points * 2.5 + 300, scores=scores))
+        here, there = (lifter(_poses(p, scores=scores), threshold=0) for p in (points, points * 2.5 + 300))
         np.testing.assert_allclose(here.joints_mm, there.joints_mm, atol=0.05)
         np.testing.assert_allclose(
             here.joints_mm, lifter.run(lifter_inputs(points.astype(np.float32), scores.astype(np.float32))), atol=0.05
         )
         assert here.skeleton == H36M17
         assert not here.joints_mm[:, 0].any()
-        taller = lifter(_poses(points, scores=scores), height_mm=1870.0)
+        taller = lifter(_poses(points, scores=scores), threshold=0, height_mm=1870.0)
         np.testing.assert_allclose(taller.joints_mm, here.joints_mm * 1.1, rtol=1e-4)
         assert "1870" in taller.scale
         assert lifter(_poses(np.zeros((0, 14, 2)))).joints_mm.shape == (0, 17, 3)
@@ -74,6 +75,22 @@ def test_people_with_few_joints_are_not_lifted(rng: np.random.Generator, tiny: d
     assert found.lifted.tolist() == [True, False, True]
     assert found.scores[2, H36M17.index("left_knee")] == 0
     assert found.scores[2, H36M17.index("thorax")] == pytest.approx(0.8)
+
+
+def test_by_default_joints_that_are_not_in_the_picture_count_as_missing(
+    rng: np.random.Generator, tiny: dict[str, Path]
+) -> None:
+    points, presence = rng.uniform(50, 400, (2, 14, 2)), np.ones((2, 14))
+    points[0, 3], presence[1, 5] = (-3.0, 200.0), 0.1
+    poses = replace(_poses(points), presence=presence, present_above=0.5)
+    scores = np.ones((2, 14))
+    scores[0, 3] = scores[1, 5] = 0
+    with Lifter(tiny["lifter_mlp"]) as lifter:
+        for found in (lifter(poses).joints_mm, lifter(_poses(points, scores=scores), threshold=0).joints_mm):
+            np.testing.assert_array_equal(found, lifter(replace(poses, scores=scores), threshold=0).joints_mm)
+        rows = lifter.lift_frames([poses.select(0), poses.select(1)]).joints_mm
+        np.testing.assert_allclose(rows, lifter(poses).joints_mm, atol=0.05)
+        assert (lifter(poses, threshold=0).joints_mm != lifter(poses).joints_mm).any(axis=(1, 2)).all()
 
 
 def test_the_translation_is_found_again(rng: np.random.Generator) -> None:
@@ -115,10 +132,10 @@ def test_a_camera_turns_the_result_with_the_line_of_sight(rng: np.random.Generat
 def test_rows_of_poses(rng: np.random.Generator, tiny: dict[str, Path]) -> None:
     frames = [_poses(rng.normal(0, 100, (1, 14, 2))) for _ in range(5)]
     with Lifter(tiny["lifter_temporal"]) as lifter:
-        found = lifter.lift_frames(frames)
+        found = lifter.lift_frames(frames, threshold=0)
         assert len(found) == 5
         assert found.lifted.all()
-        still = lifter.lift_frames(frames[:1] * 4)
+        still = lifter.lift_frames(frames[:1] * 4, threshold=0)
         np.testing.assert_allclose(still.joints_mm, still.joints_mm[:1].repeat(4, 0), atol=0.05)
         with pytest.raises(VitruvianError, match="9 poses in a row"):
             lifter(frames[0])
@@ -127,7 +144,8 @@ def test_rows_of_poses(rng: np.random.Generator, tiny: dict[str, Path]) -> None:
         with pytest.raises(ShapeError, match="at least one"):
             lifter.lift_frames([])
     with Lifter(tiny["lifter_mlp"]) as lifter:
-        np.testing.assert_allclose(lifter.lift_frames(frames).joints_mm[2], lifter(frames[2]).joints_mm[0], atol=0.05)
+        alone = lifter(frames[2], threshold=0).joints_mm[0]
+        np.testing.assert_allclose(lifter.lift_frames(frames, threshold=0).joints_mm[2], alone, atol=0.05)
 
 
 def test_files_that_are_none(tmp_path: Path, tiny_model: Path) -> None:
@@ -168,9 +186,9 @@ def test_the_default_lifts_held_out_takes(shared_data: Path, rng: np.random.Gene
             camera = random_camera(rng, np.zeros(3), distance_mm=(3000, 6000), elevation_deg=(-5, 20))
             truth = camera.world_to_camera(bodies) - camera.world_to_camera(bodies)[:, :1]
             points = camera.world_to_image(bodies).astype(np.float32)
-            found = lifter(_poses(points, H36M17)).joints_mm
+            found = lifter(_poses(points, H36M17), threshold=0).joints_mm
             errors.append(mpjpe(found, truth))
-            other = lifter(_poses((points * [-1, 1])[:, H36M17.flip], H36M17)).joints_mm
+            other = lifter(_poses((points * [-1, 1])[:, H36M17.flip], H36M17), threshold=0).joints_mm
             mirrored.append(mpjpe(other[:, H36M17.flip] * [-1, 1, 1], found))
     assert np.mean(errors) < 75
     assert np.mean(mirrored) < 60

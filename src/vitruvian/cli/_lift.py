@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,6 +98,11 @@ class Lifting:
             raise click.UsageError("--principal-px is a part of the camera that --focal-px begins; give both")
         return cls(model3d, focal_px, principal_px, height_mm) if lift else None
 
+    @property
+    def wants_images(self) -> bool:
+        """Whether results have to come with their photos, though nothing is drawn."""
+        return self._network is not None
+
     def take(self, result: Result, picture: Path | None) -> list[Path]:
         """Lift one photo's people. Where pictures are drawn, write ``NAME_3d.png`` and ``NAME_3d.html`` beside the
         photo's ``picture``, and remove older ones where nobody was lifted; returns the files written.
@@ -144,16 +148,9 @@ class Lifting:
         poses = result.poses
         assert poses is not None
         if self._network is not None:
-            from ..data.images import read_image
-
-            image = result.image
-            if image is None:
-                assert result.path is not None  # the command line has files alone
-                image = read_image(result.path)
-            return self._network(image, poses), None
+            return self._network(result.image, poses), None
         camera = self._camera(poses.size_wh)
-        there = replace(poses, scores=poses.scores * poses.present)  # the lifter takes a score of 0 as missing
-        return self._lifter(there, camera, height_mm=self._height), camera
+        return self._lifter(poses, camera, height_mm=self._height), camera
 
     def _camera(self, size_wh: tuple[int, int]) -> Any:
         if self._focal is None:

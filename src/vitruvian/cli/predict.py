@@ -132,7 +132,7 @@ def command(
             people.boxes,
             flip=flip_of(flip, flip_by),
             batch=batch,
-            keep_images=not no_draw or masking.wanted,
+            keep_images=not no_draw or masking.wanted or (lifting is not None and lifting.wants_images),
             select=Selection() if select else None,
         )
         with bar:
@@ -164,6 +164,7 @@ class _Done:
 
     poses: list[Poses] = field(default_factory=list)
     failed: int = 0
+    dropped: int = 0
     written: list[Path] = field(default_factory=list)
 
     def take(self, result: Result) -> None:
@@ -173,6 +174,7 @@ class _Done:
             self.failed += 1
         else:
             poses = result.poses
+            self.dropped += result.dropped
             self.poses.append(poses if poses.masks is None else replace(poses, masks=PackedMasks(poses.masks)))
 
 
@@ -231,6 +233,9 @@ def _summarise(done: _Done, count: int, threshold: float | None, seconds: float)
         _print_joints(done.poses[0], threshold)
     people = sum(map(len, done.poses))
     click.echo(f"{plural(people, 'person')} in {plural(len(done.poses), 'image')}, {seconds:.1f} s")
+    if done.dropped:
+        boxes = plural(done.dropped, "box")
+        click.echo(f"{boxes} dropped: no person's joints in them, or a person found twice (--no-select keeps them)")
     nobody = sum(len(poses) == 0 for poses in done.poses)
     if nobody:
         click.echo(f"nobody was found in {plural(nobody, 'image')} (a lower --detect-above finds more)")

@@ -87,7 +87,12 @@ class Lifter:
         self._session = None
 
     def __call__(
-        self, poses: Poses, camera: Camera | None = None, *, threshold: float = 0.0, height_mm: float | None = None
+        self,
+        poses: Poses,
+        camera: Camera | None = None,
+        *,
+        threshold: float | None = None,
+        height_mm: float | None = None,
     ) -> Poses3D:
         """Lift the people of one image.
 
@@ -96,7 +101,7 @@ class Lifter:
         poses : with joints of any skeleton that shares 6 or more names with ``lsp14``.
         camera : of the image, where known: the result is then in its axes, with ``translation_mm``. Without one the
             axes are those of a camera that looks at the person.
-        threshold : joints with a score of this or less count as missing.
+        threshold : joints with a score of this or less count as missing; None: those that are not `Poses.present`.
         height_mm : how tall the people are; by default all have the standard size, see `LifterCard.scale`.
 
         Returns
@@ -112,7 +117,7 @@ class Lifter:
         """
         if self.card.frames != 1:
             raise VitruvianError(f"lifter '{self.card.name}' needs {self.card.frames} poses in a row; use lift_frames")
-        points, scores = _seen(poses.keypoints, poses.scores, poses.skeleton, threshold)
+        points, scores = _seen(poses.keypoints, _counted(poses, threshold), poses.skeleton)
         plane, turn = _plane(points, camera)
         joints = self.run(lifter_inputs(plane, scores)) if len(points) else np.zeros((0, len(OUTPUT_JOINTS), 3))
         return self._result(joints, points, scores, turn, camera, height_mm, path=poses.path, ids=poses.ids)
@@ -122,7 +127,7 @@ class Lifter:
         frames: Sequence[Poses],
         camera: Camera | None = None,
         *,
-        threshold: float = 0.0,
+        threshold: float | None = None,
         height_mm: float | None = None,
     ) -> Poses3D:
         """Lift one person over successive frames, each a `Poses` of that person alone: N results for N frames.
@@ -138,8 +143,8 @@ class Lifter:
                 f"frame {wrong} has {len(frames[wrong])} people of '{frames[wrong].skeleton.name}'; want 1"
             )
         keypoints = np.concatenate([frame.keypoints for frame in frames])
-        found = np.concatenate([frame.scores for frame in frames])
-        points, scores = _seen(keypoints, found, frames[0].skeleton, threshold)
+        found = np.concatenate([_counted(frame, threshold) for frame in frames])
+        points, scores = _seen(keypoints, found, frames[0].skeleton)
         plane, turn = _plane(points, camera)
         inputs, reach = lifter_inputs(plane, scores), self.card.frames // 2
         if reach:
@@ -215,11 +220,14 @@ def place(joints_mm: np.ndarray, points_px: np.ndarray, scores: np.ndarray, came
     return places
 
 
-def _seen(
-    keypoints: np.ndarray, scores: np.ndarray, skeleton: Skeleton, threshold: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _counted(poses: Poses, threshold: float | None) -> np.ndarray:
+    """(N, K) scores, 0 of joints that count as missing."""
+    return np.where(poses.present if threshold is None else poses.scores > threshold, poses.scores, 0.0)
+
+
+def _seen(keypoints: np.ndarray, scores: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
     points, scores = from_skeleton(keypoints, scores, skeleton)
-    return points, np.where(np.isfinite(points).all(2) & (scores > threshold), scores, 0.0)
+    return points, np.where(np.isfinite(points).all(2), scores, 0.0)
 
 
 def _plane(points: np.ndarray, camera: Camera | None) -> tuple[np.ndarray, np.ndarray | None]:

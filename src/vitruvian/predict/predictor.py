@@ -78,6 +78,7 @@ class Result:
     poses : the people found, or None where ``error`` says why not.
     error : an image that cannot be decoded, or boxes that do not fit it; else None.
     image : (H, W, 3) uint8 RGB as decoded, where the stream was asked to keep images.
+    dropped : boxes with scores of which `Selection` kept nobody: found twice, or without a person's joints.
     """
 
     index: int
@@ -85,6 +86,7 @@ class Result:
     poses: Poses | None = None
     error: VitruvianError | None = None
     image: np.ndarray | None = None
+    dropped: int = 0
 
 
 class Predictor:
@@ -378,7 +380,7 @@ class _Work:
             if select.person_above is None and item.boxes_from == "detector":
                 select = replace(select, person_above=card.person_above)
             poses = select(poses)
-        return Result(item.index, item.path, poses, image=item.image)
+        return Result(item.index, item.path, poses, image=item.image, dropped=len(item.boxes) - len(poses))
 
 
 class _Batch:
