@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
+from vitruvian.cli import main
 from vitruvian.data.poses3d import Frames3D, read_poses3d, write_poses3d
 from vitruvian.data.square_crop import SquareCrop
 from vitruvian.data.square_poses import SquarePoses
@@ -132,6 +136,16 @@ def test_a_trained_network_finds_3d_poses_in_a_picture(table: Path, tmp_path: Pa
         np.testing.assert_allclose(found.scores, 0.5)
     with pytest.raises(WeightsError, match="first stage"):
         PictureLifter(run / "grid.safetensors")
+    picture = np.asarray(dataset.poses.picture(0))
+    Image.fromarray(picture).save(tmp_path / "photo.png")
+    command = f"predict photo.png --detector none --3d --3d-model {run} --no-draw --out found"
+    with contextlib.chdir(tmp_path):
+        done = CliRunner().invoke(main, command.split())
+    assert done.exit_code == 0, done.output
+    (image,) = json.loads((tmp_path / "found/joints3d.json").read_text("utf-8"))["images"]
+    side = len(picture) - 0.5
+    whole = Poses(np.zeros((1, 17, 2)), np.zeros((1, 17)), np.array([[-0.5, -0.5, side, side]]), H36M17, (48, 48))
+    np.testing.assert_allclose(image["people"][0]["joints_mm"], find(picture, whole).joints_mm[0], atol=0.1)
 
 
 def test_wrong_test_and_validation_frames_come_to_light_before_training(table: Path, tmp_path: Path) -> None:
