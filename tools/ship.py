@@ -76,6 +76,20 @@ def kind_of(card: Card) -> str:
     return "masks" if has_masks(card) and not card.codec.finds_joints else "joints"
 
 
+def data_of(path: Path) -> tuple[dict[str, Any], ...]:
+    """What a card says of the data of all parts of a training: NAME-1.yaml, NAME-2.yaml and so on, and NAME.yaml."""
+    parts = [*sorted(path.parent.glob(f"{path.stem}-[0-9].yaml")), path]
+    found: dict[str, dict[str, Any]] = {}
+    for number, part in enumerate(parts, start=1):
+        for row in sources_of(Recipe.load(part)):
+            same = found.setdefault(row["name"], row | ({"parts": []} if len(parts) > 1 else {}))
+            (a, b), (c, d) = same["share_of_photos"], row["share_of_photos"]
+            same |= {"share_of_photos": [min(a, c), max(b, d)], "repeat": row["repeat"]}
+            if len(parts) > 1 and number not in same["parts"]:
+                same["parts"].append(number)
+    return tuple(found.values())
+
+
 def crops_for(recipe: Recipe, card: Card, each: int = 64) -> np.ndarray:
     """(N, h, w, 3) uint8 crops of a person of each of ``each`` photos of each source; whole photos for a detector."""
     whole, part, crops = kind_of(card) == "boxes", masked if kind_of(card) == "masks" else counts, []
@@ -207,7 +221,7 @@ def main(run: str, recipe_path: str, int8: bool, calibrates: bool, padding: floa
     if calibrates and kind != "joints":
         raise click.UsageError(f"--calibrate is for models of joints; '{recipe.name}' finds {kind}")
     card = replace(
-        card, name=recipe.name, data=sources_of(recipe), provenance=portable(card.provenance), calibration=None,
+        card, name=recipe.name, data=data_of(Path(recipe_path)), provenance=portable(card.provenance), calibration=None,
         person_above=None, present_above=None,
         notes={"boxes": DETECTOR_NOTES, "masks": MASK_NOTES, "joints": NOTES + SCORES}[kind],
         metrics=tuple(row for row in card.metrics if row.get("split") == "validation"),
