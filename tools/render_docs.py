@@ -334,8 +334,9 @@ def harmonic_speed() -> str:
 
 def data_ablation() -> str:
     """What each change of vitruvian-s's data and augmentation brings."""
-    header = ("change", "seeds", "PCK@0.2", "against as before", "OKS AP")
-    return _two_figures("data_ablation", "an hour", "arms", header, " further", "; OKS AP of COCO people held back")
+    header = ("change", "seeds", "PCK@0.2", "against as before", "OKS AP", "PCK@0.2 with flip")
+    more = "; OKS AP of COCO people held back"
+    return _two_figures("data_ablation", "an hour and a half", "arms", header, " further", more, ("flip",))
 
 
 def mask_body() -> str:
@@ -344,13 +345,15 @@ def mask_body() -> str:
     return _two_figures("mask_body", "half an hour", "fashion", header)
 
 
-def _two_figures(name: str, time: str, first: str, header: Sequence[str], which: str = "", more: str = "") -> str:
-    """An ablation's arms by the figure ``first``, and of each that on COCO people."""
+def _two_figures(
+    name: str, time: str, first: str, header: Sequence[str], which: str = "", more: str = "", also: Sequence[str] = ()
+) -> str:
+    """An ablation's arms by the figure ``first``, and of each that on COCO people, and those of ``also``."""
     if not (RESULTS / f"{name}.json").is_file():
         return f"Not measured yet: `python -m benchmarks {name}`, {time} on two cores."
     result = _load(name)
-    coco = {row["arm"]: row for row in result["coco"]}
-    rows = [(a["arm"], *_accuracy(a), _accuracy(coco[a["arm"]])[1]) for a in result[first]]
+    others = [{row["arm"]: _accuracy(row)[1] for row in result.get(other, ())} for other in ("coco", *also)]
+    rows = [(a["arm"], *_accuracy(a), *(other.get(a["arm"], "-") for other in others)) for a in result[first]]
     said = f"{result['crops']:,}{which} crops an arm; {result['metric']}{more}."
     said += "" if result["finished"] else " Some runs are still to be made."
     return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
