@@ -26,10 +26,10 @@ from benchmarks.common import lspet_dev, save
 from measure_limits import with_limits
 from vitruvian import load
 from vitruvian.analyze import analyze, calibrated
-from vitruvian.codecs import BoxesCodec, HeatmapCodec, codec_from_dict
+from vitruvian.codecs import BoxesCodec, codec_from_dict
 from vitruvian.data import read_image
 from vitruvian.data.dataset import in_skeleton, photo
-from vitruvian.evaluate import counts, evaluate, masked, truth_box
+from vitruvian.evaluate import counts, masked, truth_box
 from vitruvian.export import export_onnx
 from vitruvian.export.int8 import export_int8
 from vitruvian.geometry import boxes
@@ -143,37 +143,23 @@ def calibrate(target: Path, recipe: Recipe) -> Card:
     return replace(card, calibration=curve, notes=f"{NOTES}{CALIBRATED_SCORES.format(right=curve.right)}")
 
 
-def best_flip(target: Path, recipe: Recipe) -> Card:
-    """The card of the shipped pose model with the way of the flip test that is better on validation people."""
-    records = [record for source in recipe.val for record in load_records(source)]
-    found: dict[str, float | None] = {}
-    with load(target, threads=2, detector=None) as predictor:
-        for way in ("maps", "nearer") if predictor.card.codec.kind == HeatmapCodec.kind else ():
-            found[way] = evaluate(predictor, records, ["pck"], flip=way, batch=64)["pck"].value
-        card = predictor.card
-    print(f"flip test on validation people, PCK: {found}")
-    better = (found.get("nearer") or 0) > (found.get("maps") or 0)
-    return replace(card, flip="nearer" if better else None, provenance={**card.provenance, "flip_val_pck": found})
-
-
 def pose_figures() -> list[dict[str, Any]]:
     """Measure the shipped pose model; the rows for its card."""
     measured = accuracy.run()
     save("accuracy", measured)
-    own, rows = measured["own_flip"], []
+    rows = []
     for row in measured["rows"]:
-        ways = {False: row["value"], "maps": row["value_flip"], own: row["value_own_flip"]}
-        for flip, value in ways.items():
+        for flip, value in ((False, row["value"]), (True, row["value_flip"])):
             fields = {"metric": row["metric"], "split": row["data"], "people": row["people"], "boxes": "ground truth"}
             rows.append({**fields, "flip": flip, "value": round(value, 4)})
         kinds = [group for groups in row["groups_flip"].values() if len(groups) > 1 for group in groups]
         for group in (g for g in kinds if g["value"] is not None):
-            about = {**fields, "flip": own, "people": group["people"], "of": group["group"]}
+            about = {**fields, "flip": True, "people": group["people"], "of": group["group"]}
             rows.append({**about, "value": round(group["value"], 4)})
     first = measured["rows"][0]
     for joint in measured["per_joint"]:
         about = {"metric": first["metric"], "split": first["data"], "joint": joint["joint"], "labelled": joint["count"]}
-        rows.append({**about, "boxes": "ground truth", "flip": own, "value": round(joint["value"], 4)})
+        rows.append({**about, "boxes": "ground truth", "flip": True, "value": round(joint["value"], 4)})
     return [*rows, *score_figures()]
 
 
@@ -236,7 +222,7 @@ def main(run: str, recipe_path: str, int8: bool, calibrates: bool, padding: floa
         raise click.UsageError(f"--calibrate is for models of joints; '{recipe.name}' finds {kind}")
     card = replace(
         card, name=recipe.name, data=data_of(Path(recipe_path)), provenance=portable(card.provenance), calibration=None,
-        person_above=None, present_above=None, flip=None,
+        person_above=None, present_above=None,
         notes={"boxes": DETECTOR_NOTES, "masks": MASK_NOTES, "joints": NOTES + SCORES}[kind],
         metrics=tuple(row for row in card.metrics if row.get("split") == "validation"),
         codec=codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)}),
@@ -250,7 +236,6 @@ def main(run: str, recipe_path: str, int8: bool, calibrates: bool, padding: floa
         write_card(target, target, calibrate(target, recipe))
     if kind == "joints":  # after the calibration, which changes scores
         write_card(target, target, with_limits(target))
-        write_card(target, target, best_flip(target, recipe))
     rows = FIGURES[kind]()
     print(*rows, sep="\n")
     write_card(target, target, read_card(target).with_metrics(*rows))

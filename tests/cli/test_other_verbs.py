@@ -248,6 +248,6 @@ def test_train_list(call, recipe_folder):
 def test_flip_by_needs_flip():
     from vitruvian.cli._common import flip_of
 
-    assert [flip_of(False, None), flip_of(True, None), flip_of(True, "maps")] == [False, True, "maps"]
+    assert [flip_of(False, "maps"), flip_of(True, "maps"), flip_of(True, "coordinates")] == [False, True, "coordinates"]
     with pytest.raises(click.UsageError, match="give --flip too"):
         flip_of(False, "coordinates")

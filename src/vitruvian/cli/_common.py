@@ -78,8 +78,10 @@ def runtime_options(batch: int) -> Callable[[F], F]:
                 ),
                 click.option(
                     "--flip-by",
-                    type=click.Choice(["maps", "nearer", "coordinates", "maps_shifted"]),
-                    help="What --flip averages; by default what the model's card says, else maps.",
+                    type=click.Choice(["maps", "coordinates", "maps_shifted"]),
+                    default="maps",
+                    show_default=True,
+                    help="What --flip averages.",
                 ),
             )
         ):
@@ -99,11 +101,11 @@ def select_option(what: str) -> Callable[[F], F]:
     )
 
 
-def flip_of(flip: bool, flip_by: str | None) -> bool | str:
+def flip_of(flip: bool, flip_by: str) -> bool | str:
     """What `Predictor.predict` takes, from ``--flip`` and ``--flip-by``."""
-    if flip_by is not None and not flip:
+    if flip_by != "maps" and not flip:
         raise click.UsageError("--flip-by says how --flip averages; give --flip too")
-    return flip_by or flip
+    return flip_by if flip and flip_by != "maps" else flip
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def command(
     threads: int | None,
     batch: int,
     flip: bool,
-    flip_by: str | None,
+    flip_by: str,
 ) -> None:
     """Sort the mistakes of MODEL on ANNOTATIONS of FORMAT (coco, lsp, ...): jitter, inversion, swap, miss, score
     errors, false positives and negatives, as in Ronchi and Perona, ICCV 2017, and what AP would be without each.

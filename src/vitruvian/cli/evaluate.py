@@ -79,7 +79,7 @@ def command(
     threads: int | None,
     batch: int,
     flip: bool,
-    flip_by: str | None,
+    flip_by: str,
 ) -> None:
     """Measure MODEL on ANNOTATIONS of FORMAT (coco, lsp, mpii, openpose, yolo), on the annotated boxes.
 

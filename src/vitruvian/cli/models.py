@@ -94,8 +94,6 @@ def _describe(card: Card, size_bytes: int) -> str:
     if card.present_above is not None:
         likely = "have a presence of" if spoken else "score"
         lines.append(f"present    joints that {likely} {card.present_above:g} or more; others are not drawn")
-    if card.flip is not None:
-        lines.append(f"flip       by '{card.flip}', where --flip does not say otherwise")
     if card.calibration is not None:
         curve = card.calibration
         right = f"the chance that a joint is right ({curve.right})"

@@ -98,7 +98,7 @@ def command(
     threads: int | None,
     batch: int,
     flip: bool,
-    flip_by: str | None,
+    flip_by: str,
 ) -> None:
     """Find people's joints in PATH..., which may be images, folders and globs.
 

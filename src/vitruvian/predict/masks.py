@@ -18,13 +18,14 @@ from ..types import Poses
 from ..weights.card import Card
 from ..weights.zoo import find_weights
 from .backends import Backend, load_backend
-from .flip import nearer
 from .limit import best_limit, recentred
 from .pieces import without_shreds
 
 MASK_MODEL = "vitruvian-mask"
 """The shipped model of masks."""
 _SHRED = 0.05
+_NEARER = 0.91
+"""How much smaller the crop of the flip test's second look is; chosen on validation people."""
 
 
 def load_masks(
@@ -109,7 +110,7 @@ class MaskFinder:
             part = boxes_xyxy[start : start + batch]
             looks = self._look(image, part, self.card.preprocess)
             if flip:
-                looks = map(_mean, looks, self._look(image, part, nearer(self.card.preprocess), mirrored=True))
+                looks = map(_mean, looks, self._look(image, part, self._nearer(), mirrored=True))
             for i, (share, frame_to_map) in enumerate(looks):
                 share = without_shreds(recentred(share, best_limit(share)), _SHRED)
                 found[start + i] = _moved(share, frame_to_map.inverse(), (image.shape[1], image.shape[0]))
@@ -130,6 +131,11 @@ class MaskFinder:
         shares = self.run_crops(np.ascontiguousarray(np.stack(crops)[:, :, turn]))[:, :, turn]
         for share, frame_to_input in zip(shares, maps, strict=True):
             yield share, Affine.resize(preprocess.size_wh, share.shape[::-1]) @ frame_to_input
+
+    def _nearer(self) -> Preprocess:
+        """The flip test's crop: with a smaller margin, where there is one."""
+        padding = self.card.preprocess.padding
+        return replace(self.card.preprocess, padding=min(padding, max(1.0, _NEARER * padding)))
 
 
 def _mean(first: tuple[np.ndarray, Affine], second: tuple[np.ndarray, Affine]) -> tuple[np.ndarray, Affine]:

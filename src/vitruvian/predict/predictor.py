@@ -18,7 +18,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..codecs import BoxesCodec, HeatmapCodec
+from ..codecs import BoxesCodec
 from ..errors import ShapeError, VitruvianError, WeightsError
 from ..geometry import Affine
 from ..skeletons import Skeleton
@@ -27,7 +27,7 @@ from ..weights.card import Card
 from ..weights.zoo import find_weights
 from .backends import Backend, load_backend
 from .detectors import Detector
-from .flip import flip_way, mean_of_looks, nearer, presence_of, shifted_right
+from .flip import flip_way, presence_of, shifted_right
 from .loading import Loaded, boxes_per_image, load_all
 from .person_detector import PersonDetector, load_detector
 from .prefetch import prefetch as run_ahead
@@ -206,11 +206,10 @@ class Predictor:
             the same length. None: the predictor's own detector looks for people, and may find nobody; without one the
             whole image is taken for one person. The result's ``boxes_from`` says so. An empty array gives an empty
             result. Or boxes with scores (`Detections`), or a `Detector` that is asked for them, one for all images.
-        flip : also look at the mirrored crops: better by about a point, and twice the time. ``"maps"`` averages what
-            the network says; ``"nearer"``, for heatmaps, does too, and mirrors crops cut a little closer to the person;
-            True is what the card says, else ``"maps"``. ``"coordinates"`` averages positions, of joints that score 0.2
-            or more in both pictures, and leaves the others and all scores as they are in the plain one (as system 3
-            does). Presence is averaged in any case.
+        flip : also look at the mirrored crops: better by about a point, and twice the time. True or ``"maps"``
+            averages what the network says; ``"coordinates"`` averages positions, of joints that score 0.2 or more in
+            both pictures, and leaves the others and all scores as they are in the plain one (as system 3 does).
+            Presence is averaged in any case.
             ``"maps_shifted"`` is system 1's legacy of ``"maps"``, for weights trained with another pixel rule than
             ours: heatmaps alone, and those of the mirrored picture are moved a pixel to the right before averaging.
         batch : how many people go through the network together.
@@ -230,7 +229,7 @@ class Predictor:
         ShapeError
             Arrays or boxes of another shape; a box without area or entirely outside of its image, by its number.
         VitruvianError
-            Another word for ``flip``, or one for heatmaps of a model without.
+            Another word for ``flip``, or ``"maps_shifted"`` for a model without heatmaps.
         """
         many = isinstance(source, list | tuple)
         sources = list(source) if many else [source]
@@ -276,33 +275,21 @@ class Predictor:
     def run_crops(self, crops: np.ndarray, flip: bool | str = False) -> tuple[np.ndarray, np.ndarray]:
         """(B, h, w, 3) uint8 crops in the card's size -> keypoints (B, K, 2) px of the crops, scores (B, K).
 
-        ``flip`` as in `predict`, but ``"nearer"`` is ``"maps"`` here: nothing is closer than these crops. Scores by the
-        card's calibration, if it has one.
+        ``flip`` as in `predict`; scores by the card's calibration, if it has one.
         """
-        way = flip_way(flip, self.card)
-        return self._found(crops, "maps" if way == "nearer" else way)[:2]
+        return self._found(crops, flip)[:2]
 
-    def _found(
-        self, crops: np.ndarray, way: str | None, second: tuple[np.ndarray, list[Affine]] | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """`run_crops`, and the chances (B, K) of being in the picture where the model gives them.
-
-        ``second``: for ``"nearer"`` the other crops, and the maps from the first ones to them.
-        """
-        codec = self.card.codec
+    def _found(self, crops: np.ndarray, flip: bool | str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """`run_crops`, and the chances (B, K) of being in the picture where the model gives them."""
+        codec, way = self.card.codec, flip_way(flip, self.card.codec)
         if not codec.finds_joints:  # of masks alone: people without joints, whose masks `MaskFinder` finds
             shape = (len(crops), len(self.skeleton))
             return np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32), None
         outputs = self.backend.run(crops)
         mirrored = None
         if way is not None:
-            other = crops if second is None else second[0]
-            mirrored = codec.flip(self.backend.run(np.ascontiguousarray(other[:, :, ::-1])), self.skeleton)
-        if mirrored is not None and second is not None:
-            assert isinstance(codec, HeatmapCodec)  # by `flip_way`
-            keypoints, scores = codec.decode(mean_of_looks(outputs, mirrored, second[1], codec))
-        else:
-            keypoints, scores = self._decoded(outputs, mirrored, way)
+            mirrored = codec.flip(self.backend.run(np.ascontiguousarray(crops[:, :, ::-1])), self.skeleton)
+        keypoints, scores = self._decoded(outputs, mirrored, way)
         if self.card.calibration is not None:
             scores = self.card.calibration(scores)
         return keypoints, scores, presence_of(outputs, mirrored)
@@ -335,7 +322,7 @@ class Predictor:
     ) -> Iterator[Result]:
         if batch < 1:
             raise ShapeError(f"batch must be 1 or more people, got {batch}")
-        flip_way(flip, self.card)
+        flip_way(flip, self.card.codec)
         self.backend  # noqa: B018  (says at once that the predictor was closed)
         loaded = run_ahead(load_all(jobs, own_arrays), ahead, lambda item: item.nbytes, _MAX_BYTES)
         return self._run(loaded, flip, batch, select, keep_images)
@@ -400,34 +387,27 @@ class _Batch:
     """Crops gathered from one or more images; runs as soon as it is full."""
 
     def __init__(self, predictor: Predictor, size: int, flip: bool | str) -> None:
-        preprocess, self._predictor = predictor.card.preprocess, predictor
-        self._way = flip_way(flip, predictor.card)
-        looks = [preprocess, nearer(preprocess)] if self._way == "nearer" else [preprocess]
-        width, height = preprocess.size_wh
-        self._looks = [(look, np.empty((size, height, width, 3), np.uint8)) for look in looks]
-        self._size = size
+        width, height = predictor.card.preprocess.size_wh
+        self._predictor, self._flip = predictor, flip
+        self._crops = np.empty((size, height, width, 3), np.uint8)
         self._people: list[tuple[_Work, int]] = []
-        self._maps: list[list[Affine]] = []
+        self._maps: list[Affine] = []
 
     def add(self, work: _Work, image: np.ndarray) -> None:
         """Crop all people of an image (it is not needed afterwards), running the network whenever the batch is full."""
+        preprocess = self._predictor.card.preprocess
         for i, box_xyxy in enumerate(work.item.boxes):
-            maps = []
-            for preprocess, crops in self._looks:
-                crops[len(self._people)], frame_to_input = preprocess.crop(image, box_xyxy)
-                maps.append(frame_to_input)
+            self._crops[len(self._people)], frame_to_input = preprocess.crop(image, box_xyxy)
             self._people.append((work, i))
-            self._maps.append(maps)
-            if len(self._people) == self._size:
+            self._maps.append(frame_to_input)
+            if len(self._people) == len(self._crops):
                 self.flush()
 
     def flush(self) -> None:
         if not self._people:
             return
-        first, *others = (crops[: len(self._people)] for _, crops in self._looks)
-        second = (others[0], [b @ a.inverse() for a, b in self._maps]) if others else None
-        keypoints_input, scores, presence = self._predictor._found(first, self._way, second)
-        for row, ((work, person), (frame_to_input, *_)) in enumerate(zip(self._people, self._maps, strict=True)):
+        keypoints_input, scores, presence = self._predictor._found(self._crops[: len(self._people)], self._flip)
+        for row, ((work, person), frame_to_input) in enumerate(zip(self._people, self._maps, strict=True)):
             work.keypoints[person] = frame_to_input.inverse().apply(keypoints_input[row])
             work.scores[person] = scores[row]
             if presence is not None and work.presence is not None:

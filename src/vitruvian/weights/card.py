@@ -42,7 +42,6 @@ class Card:
         nobody has measured it.
     present_above : the presence, of models that do not say it the score, from which on a joint is taken to be in the
         picture (`Poses.present`, drawings), or None where nobody has measured it.
-    flip : the way of the flip test that is best for these weights, of `predict.flip.FLIPS`; None: ``"maps"``.
     """
 
     name: str
@@ -58,7 +57,6 @@ class Card:
     calibration: Calibration | None = None
     person_above: float | None = None
     present_above: float | None = None
-    flip: str | None = None
 
     def __post_init__(self) -> None:
         if tuple(self.preprocess.size_wh) != tuple(self.codec.size_wh):
@@ -88,7 +86,6 @@ class Card:
             **({} if self.calibration is None else {"calibration": self.calibration.to_dict()}),
             **({} if self.person_above is None else {"person_above": self.person_above}),
             **({} if self.present_above is None else {"present_above": self.present_above}),
-            **({} if self.flip is None else {"flip": self.flip}),
         }
         return write_record(record)
 
@@ -113,7 +110,6 @@ class Card:
             calibration=Calibration.from_dict(data["calibration"]) if "calibration" in data else None,
             person_above=data.get("person_above"),
             present_above=data.get("present_above"),
-            flip=data.get("flip"),
         )
 
     @property
