@@ -87,6 +87,30 @@ def test_joints_a_source_lacks_are_missing_not_zero():
             assert sample.visibility[k] == 0
 
 
+@pytest.mark.parametrize("geometry", [None, RandomGeometry(30, 1.0, 0.2, 0.1, 0.5, half_body_prob=0.5)])
+def test_of_complete_people_what_is_not_labelled_is_elsewhere(rng, geometry):
+    """Marked as not in the picture; what the file's skeleton lacks stays unknown, and the crops stay as they were."""
+    plain = record()
+    points, visibility = plain.persons[0].keypoints_px.copy(), np.full(14, 2)
+    missing = rng.permutation(14)[:4]
+    points[missing], visibility[missing] = np.nan, 0
+    person = replace(plain.persons[0], keypoints_px=points, visibility=visibility)
+    unknown, known = (
+        dataset([replace(plain, persons=(p,))], VITRUVIAN19, geometry=geometry)
+        for p in (person, replace(person, extra={"complete": True}))
+    )
+    for epoch in range(8):
+        before, after = unknown.sample(0, epoch), known.sample(0, epoch)
+        np.testing.assert_array_equal(before.image, after.image)
+        said = np.array([VITRUVIAN19.index(name) for name in np.array(LSP14.names)[missing]])
+        said = np.asarray(VITRUVIAN19.flip)[said] if after.flipped else said
+        assert (after.visibility[said] == 1).all()
+        assert (np.abs(after.keypoints_px[said]) > 1e4).any(axis=1).all()
+        others = np.setdiff1d(np.arange(19), said)
+        np.testing.assert_array_equal(before.visibility[others], after.visibility[others])
+        np.testing.assert_array_equal(before.keypoints_px[others], after.keypoints_px[others])
+
+
 def test_sources_of_several_skeletons_mix():
     data = dataset([record(LSP14), record(COCO17, seed=1)], skeleton=VITRUVIAN19)
     assert [int((data.sample(i).visibility > 0).sum()) for i in range(2)] == [14, 17]

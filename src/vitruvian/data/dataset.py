@@ -23,6 +23,9 @@ from .images import read_image
 from .mixing import UNCHANGED, Mixing
 from .photo_store import PhotoStore
 
+COMPLETE = "complete"
+"""In a person's ``extra``: its joints without a label are not in the picture, and are taught as such."""
+
 _ALL = (slice(None), slice(None))
 _NOWHERE_PX = -1e5
 _LEAST_PX = 12
@@ -70,6 +73,7 @@ class PoseDataset:
     Parameters
     ----------
     records : from a format reader; crowds and people who teach nothing that is asked for (``teaches``) are left out.
+        Joints without a label teach nothing, but of persons whose ``extra`` says `COMPLETE` that they are elsewhere.
     skeleton : joints of the samples; those a record's skeleton lacks are NaN with visibility 0.
     preprocess : crop size and padding.
     geometry, photometry : augmentation, or None.
@@ -114,9 +118,13 @@ class PoseDataset:
         self._without_people = range(len(self.records), len(self.records) + len(photos))
         self._masks: dict[int, np.ndarray] = {}
         self.people: list[tuple[int, Person]] = []
+        self._elsewhere: dict[int, np.ndarray] = {}
         for i, record in enumerate(self.records):
             for person in record.persons:
                 if not person.is_crowd and self._takes(person):
+                    if person.extra.get(COMPLETE):
+                        missing = skeleton.take(record.skeleton, person.visibility == 0, axis=0, missing=False)
+                        self._elsewhere[len(self.people)] = np.asarray(missing, bool)
                     self.people.append((i, remapped(person, record.skeleton, skeleton)))
         if not self.people:
             wanted = {"joint": "labelled joints", "mask": "a mask", "either": "labelled joints or a mask"}[teaches]
@@ -169,6 +177,8 @@ class PoseDataset:
             frame_to_input = change @ preprocess.frame_to_input(box)
         view_to_input = frame_to_input @ Affine.translate(view[1].start or 0, view[0].start or 0)
         crop = warp(image[view], view_to_input, preprocess.size_wh, preprocess.fill)
+        if index in self._elsewhere:
+            person = _without(person, self._elsewhere[index])
         keypoints, visibility = joints_under(frame_to_input, person, self.skeleton, flipped)
         changes = self.mixing.draw(rng) if self.mixing is not None else UNCHANGED
         mask = None
@@ -258,6 +268,15 @@ def _seen_in(view: tuple[slice, slice], person: Person) -> Person:
         inside = (person.keypoints_px >= first - 0.5) & (person.keypoints_px <= end - 0.5)
     seen = np.asarray(inside.all(axis=1))
     return replace(person, keypoints_px=np.where(seen[:, None], person.keypoints_px, _NOWHERE_PX))
+
+
+def _without(person: Person, missing: np.ndarray) -> Person:
+    """The person with joints (K,) bool that are known not to be in the photo: labelled, far outside of any crop."""
+    return replace(
+        person,
+        keypoints_px=np.where(missing[:, None], _NOWHERE_PX, person.keypoints_px),
+        visibility=np.where(missing, 1, person.visibility),
+    )
 
 
 def joints_under(change: Affine, person: Person, skeleton: Skeleton, flipped: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -38,7 +38,8 @@ class DataSource(_Strict):
     ``format`` is one of `vitruvian.formats.FORMATS`, ``synthetic`` (drawn people), ``masks`` (a folder of photos and
     one of person masks, see `data.mask_folder`), or ``photos`` (a folder of photos, without any annotation). ``holds``,
     for person detectors, says whom the photos annotate: everybody, one of perhaps several people, or nobody since
-    nobody is there. ``name`` and ``terms`` are for the card of the trained model.
+    nobody is there. ``complete`` says that every joint in the pictures is labelled, hidden ones too, as in rendered
+    ones: the others are outside, which teaches their presence. ``name`` and ``terms`` are for the model's card.
     """
 
     format: str = "coco"
@@ -50,6 +51,7 @@ class DataSource(_Strict):
     min_joints: int = Field(1, ge=0)
     min_area_px: float = Field(0.0, ge=0)
     holds: Literal["everybody", "one", "nobody"] = "everybody"
+    complete: bool = False
     options: dict[str, Any] = {}
     name: str = ""
     terms: str = ""

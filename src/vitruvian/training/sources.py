@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from ..data.dataset import COMPLETE
 from ..data.find import find_images
 from ..data.mask_folder import NAME as MASKS
 from ..data.mask_folder import read_mask_folder
@@ -45,7 +47,13 @@ def load_records(source: DataSource) -> list[Record]:
     if source.min_joints > 1 or source.min_area_px > 0:
         records, selected = select_people(records, source.min_joints, source.min_area_px)
         print(selected)
-    return records
+    return [_complete(record) for record in records] if source.complete else records
+
+
+def _complete(record: Record) -> Record:
+    """The record with its persons marked for `PoseDataset`: who has a joint without a label has it outside."""
+    persons = tuple(replace(person, extra={**person.extra, COMPLETE: True}) for person in record.persons)
+    return replace(record, persons=persons)
 
 
 def _group_of(record: Record, source: DataSource) -> str:
