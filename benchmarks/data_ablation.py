@@ -63,6 +63,8 @@ def _recipe(arm: str, seed: int, out: str) -> Recipe:
     old, new = (Recipe.load(path).model_dump(mode="json") for path in (_BEFORE, _AFTER))
     sports, coco = old["train"]
     mended, _, fashion, rendered = new["train"]
+    optim = {**old["optim"], "lr": _LR, "warmup_steps": 30, "ema": 0.99}
+    rivals = {**old["loss"]["options"], "rival_weight": 20}
     changes: dict[str, dict[str, Any]] = {
         "stronger augmentation": {"geometry": new["geometry"], "photometry": new["photometry"]},
         "labels mended, faces added": {"train": [mended, coco]},
@@ -71,20 +73,14 @@ def _recipe(arm: str, seed: int, out: str) -> Recipe:
         # Masks come with the mended labels' file alone; its labels are replaced by those as before.
         "other surroundings": {"mixing": new["mixing"], "train": [_with_masks(sports), coco]},
         "all": {name: new[name] for name in ("geometry", "photometry", "train", "mixing")},
-        "loss: other joints' places weigh too": {"loss": _with(old["loss"], "options", rival_weight=20)},
+        "loss: other joints' places weigh too": {"loss": {**old["loss"], "options": rivals}},
         "taught by the fourth and fifth part's mean as well": {
             "distil": {"teacher": "runs/vitruvian-s-mean.safetensors"}
         },
+        "without averaged weights (EMA)": {"optim": {**optim, "ema": None}},
     }
     short = {"epochs": _EPOCHS, "views_per_epoch": _CROPS, "val_every": _EPOCHS, "seed": seed, "out": out}
-    ema = None if arm == "without averaged weights (EMA)" else 0.99
-    optim = {**old["optim"], "lr": _LR, "warmup_steps": 30, "ema": ema}
     return Recipe.check({**old, "model": new["model"], **short, "optim": optim, **changes.get(arm, {})})
-
-
-def _with(part: dict[str, Any], name: str, **values: Any) -> dict[str, Any]:
-    """A part of a recipe with more in one of its tables."""
-    return {**part, name: {**part[name], **values}}
 
 
 def _with_masks(sports: dict[str, Any]) -> dict[str, Any]:

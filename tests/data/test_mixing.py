@@ -90,8 +90,9 @@ def test_few_joints_are_hidden(rng):
     assert changed > 20
 
 
-def test_joints_of_a_data_set_stay_and_an_epoch_repeats(rng):
+def test_joints_of_a_data_set_stay_and_an_epoch_repeats(rng, monkeypatch):
     """Samples with mixing: the same joints, box and geometry as without, and the same pixels for the same epoch."""
+    monkeypatch.setattr("vitruvian.data.mixing._MOST_HIDDEN", 1.0)  # else what would hide many joints is not pasted
     mask = np.zeros((220, 180), bool)
     mask[40:200, 50:130] = True
     people = [record(seed=1, segmentation=rle.encode(mask)), record(seed=2)]
@@ -101,16 +102,13 @@ def test_joints_of_a_data_set_stay_and_an_epoch_repeats(rng):
     again = dataset(people, mixing=Mixing(1, 1, 1), photos=photos, **options)
     plainly = dataset(people, **options)
     for index in (0, 1):
-        changed = 0
         for epoch in range(5):
             one, two, three = (data.sample(index, epoch) for data in (mixed, again, plainly))
             np.testing.assert_array_equal(one.image, two.image)
             np.testing.assert_array_equal(one.keypoints_px, three.keypoints_px)
             np.testing.assert_array_equal(one.frame_to_input.matrix, three.frame_to_input.matrix)
             assert one.mask is None  # asked for joints alone
-            changed += bool((one.image != three.image).any())
-        # Without a mask there is no other background, and in one sample of 750 black is pasted on black.
-        assert changed == 5 or (index == 1 and changed >= 3)
+            assert (one.image != three.image).any()
 
 
 def test_changes_come_as_often_as_asked(rng):

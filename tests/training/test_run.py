@@ -121,7 +121,8 @@ def test_a_recipes_path_will_do(tmp_path):
     ("changes", "said"),
     [
         ({"loss": {"name": "mse"}}, "unknown loss 'mse'"),
-        ({"loss": {"name": "heatmap_mse", "options": {"peak": 3}}}, "takes .*'rival_weight'\\]"),
+        ({"loss": {"name": "heatmap_mse", "options": {"peak": 3}}},
+         "takes \\['peak_weight', 'presence', 'rival_weight'\\]"),
         ({"codec": {"kind": "heatmap", "sigmas": 2}}, "sigmas"),
         ({"codec": {"kind": "simcc"}}, "not for a codec of kind 'simcc'"),
         ({"codec": {"kind": "simcc"}, "loss": {"name": "simcc_cross_entropy"},

@@ -176,7 +176,7 @@ def test_upright_and_general_agree_near_scale_one(rng: np.random.Generator) -> N
         inside = (source >= 1).all(-1) & (source[..., 0] <= 88) & (source[..., 1] <= 68)
         # The general path cuts fractions off, and smooths nothing that is hardly shrunk: by 0.97 that is 3 levels of
         # this noise, rarely 4.
-        assert np.abs(upright - general)[inside].max() <= (2 if scale >= 1 else 6)
+        assert np.abs(upright - general)[inside].max() <= (2 if scale >= 1 else 4)
         assert np.abs(upright - general)[inside].mean() < 0.75
 
 

@@ -252,7 +252,7 @@ def _print_joints(poses: Poses, threshold: float | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = poses.shown(threshold)
+    drawn, present = poses.shown(threshold), poses.present
     shown = min(len(poses), _COLUMNS)
     table = Table("joint")
     for i in range(shown):
@@ -267,7 +267,7 @@ def _print_joints(poses: Poses, threshold: float | None) -> None:
             style = "" if drawn[i, k] else "dim"
             cells += [Text(f"{x:.1f}, {y:.1f}", style), Text(f"{poses.scores[i, k]:.2f}", style)]
             if poses.presence is not None:
-                cells.append(Text(f"{poses.presence[i, k]:.2f}{'' if poses.present[i, k] else ' absent'}", style))
+                cells.append(Text(f"{poses.presence[i, k]:.2f}{'' if present[i, k] else ' absent'}", style))
         table.add_row(*cells)
     console().print(table)
     if len(poses) > shown:
