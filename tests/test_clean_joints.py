@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from vitruvian.skeletons import COCO17, VITRUVIAN19
 
-_FILE = Path(__file__).resolve().parents[1] / "tools" / "clean_joints.py"
-
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("clean_joints", _FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("clean_joints")
 
 
 def standing() -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,67 @@ def test_presence_is_one_linear_layer_that_leaves_the_maps_alone() -> None:
 def test_a_family_without_that_output_says_so(name: str) -> None:
     with torch.device("meta"), pytest.raises(VitruvianError, match="no output for the codec's presence"):
         build_model(name, 3, HeatmapCodec((128, 128), presence=True))
+
+
+SMALL: dict[str, Any] = {"widths": (8, 8, 8, 8), "depths": (0, 1, 1), "neck": (8, 6)}
+
+
+Networks = Callable[[HeatmapCodec], tuple[torch.nn.Module, torch.nn.Module]]
+
+
+@pytest.fixture
+def stacked(load_tool: Callable[[str], Any]) -> Networks:
+    """A network of one pass, and one of two that begins with its weights as `tools/stack.py` hands them on."""
+
+    def build(codec: HeatmapCodec) -> tuple[torch.nn.Module, torch.nn.Module]:
+        plain, deeper = (build_model("compact", 3, codec, **SMALL, stacks=stacks) for stacks in (1, 2))
+        with torch.no_grad():  # heads start near zero
+            plain.head.project.weight.mul_(300)
+        deeper.load_state_dict(load_tool("stack").stacked(plain.state_dict(), deeper.state_dict()))
+        return plain, deeper
+
+    return build
+
+
+@pytest.mark.parametrize("presence", [False, True])
+def test_a_second_pass_begins_as_the_first(stacked: Networks, presence: bool) -> None:
+    """The same arrays; in training the maps of both passes too, which are the same as well."""
+    codec = HeatmapCodec((64, 64), presence=presence)
+    images = torch.rand(2, 3, 64, 64)
+    plain, deeper = stacked(codec)
+    expected, found = plain.eval()(images), deeper.eval()(images)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    expected, found = plain.train()(images), deeper.train()(images)
+    assert found.keys() - expected.keys() == {"stacks"}
+    torch.testing.assert_close(found["stacks"], torch.stack([expected["heatmaps"]] * 2, dim=1))
+
+
+def test_the_second_pass_hears_of_the_first(stacked: Networks) -> None:
+    """Once the merge says something, what the first pass alone made of the picture moves the last maps."""
+    _, deeper = stacked(HeatmapCodec((64, 64)))
+    again = deeper.eval().again[0]
+    torch.nn.init.normal_(again.merge.weight)
+    images = torch.rand(1, 3, 64, 64)
+    before = deeper(images)["heatmaps"]
+    with torch.no_grad():
+        deeper.fuse8.conv2[1].bias.add_(1)
+    assert not torch.allclose(deeper(images)["heatmaps"], before)
+    torch.nn.init.zeros_(again.merge.weight)
+    silent = deeper(images)["heatmaps"]
+    with torch.no_grad():
+        deeper.fuse8.conv2[1].bias.add_(1)
+    assert torch.equal(deeper(images)["heatmaps"], silent)
+
+
+def test_every_pass_is_taught(stacked: Networks) -> None:
+    _, deeper = stacked(HeatmapCodec((64, 64), presence=True))
+    found = deeper.train()(torch.rand(2, 3, 64, 64))
+    (found["stacks"].square().mean() + found["presence"].square().mean()).backward()
+    assert [name for name, p in deeper.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("options", [{"stacks": 0}, {"stacks": 2, "context": 1}, {"stacks": 2, "fine": (8,)}])
+def test_stacks_that_cannot_be(options: dict[str, Any]) -> None:
+    with pytest.raises(VitruvianError, match="stacks"):
+        build_model("compact", 3, HeatmapCodec((64, 64)), **options)

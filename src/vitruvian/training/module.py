@@ -58,7 +58,7 @@ class LitPose(LitOptimised):
 
     def supervised_loss(self, arrays: dict[str, Tensor], targets: Targets) -> Tensor:
         """The recipe's loss; of a stacked network the sum over its stacks, all with the same targets (Newell et al.,
-        ECCV 2016, section 3.2).
+        ECCV 2016, section 3.2), in which what belongs to no stack counts once for each.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class LitPose(LitOptimised):
             It is not finite.
         """
         stacks = arrays.get(STACKS)
-        every = [arrays] if stacks is None else [{HeatmapCodec.array: maps} for maps in stacks.unbind(1)]
+        every = [arrays] if stacks is None else [{**arrays, HeatmapCodec.array: maps} for maps in stacks.unbind(1)]
         loss = torch.stack([self.loss(one, targets, **self.loss_options) for one in every]).sum()
         if not torch.isfinite(loss):
             raise FloatingPointError(
