@@ -10,8 +10,8 @@ from vitruvian.weights.zoo import find_weights
 
 
 def test_the_table_is_the_folder():
-    assert set(zoo.ZOO.values()) == {path.name for path in zoo.FILES.glob("*.onnx")}
-    assert all(file == f"{name}.onnx" for name, file in zoo.ZOO.items())
+    assert set(zoo.ZOO.values()) == {path.name for path in zoo.FILES.glob("*.onnx*")}
+    assert all(file == f"{name}.onnx.gz" for name, file in zoo.ZOO.items())
     assert zoo.DEFAULT in zoo.ZOO
     assert "default" not in zoo.ZOO
 
@@ -49,5 +49,5 @@ def test_errors_say_what_is_known(tmp_path):
         find_weights("qqq")
     pickle = tmp_path / "model.pth"
     pickle.touch()
-    with pytest.raises(WeightsError, match=r"\.onnx or \.safetensors files, got '\.pth'"):
+    with pytest.raises(WeightsError, match=r"\.onnx, \.onnx\.gz or \.safetensors files, got '\.pth'"):
         find_weights(pickle)

@@ -164,9 +164,9 @@ def _calibrate(model: str, analysis: Analysis, split: str, figure: Path | None, 
 
 def _write(source: Path, out: Path, curve: Calibration) -> None:
     from ..weights.checkpoint import read_card
-    from ..weights.onnx_file import write_card
+    from ..weights.onnx_file import is_onnx, write_card
 
-    if source.suffix.lower() != ".onnx":
+    if not is_onnx(source):
         raise click.ClickException(
             f"--calibrate writes a copy of an .onnx file, and {source.name} is none; export it first"
         )

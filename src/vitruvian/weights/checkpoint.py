@@ -18,6 +18,7 @@ from ..extras import need
 from .card import METADATA_KEY, Card
 from .grid_card import GridCard
 from .lifter_card import LifterCard
+from .onnx_file import is_onnx, read_initializers, read_metadata
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,9 +64,7 @@ def read_grid_card(path: str | Path) -> GridCard:
 def _card_text(path: Path) -> str | None:
     if not path.is_file():
         raise WeightsError(f"{path}: no such weight file")
-    if path.suffix == ".onnx":
-        from .onnx_file import read_metadata
-
+    if is_onnx(path):
         return read_metadata(path).get(METADATA_KEY)
     safe_open = need("safetensors", "train", "reading checkpoints").safe_open
     try:
@@ -78,9 +77,7 @@ def _card_text(path: Path) -> str | None:
 def read_state(path: str | Path) -> dict[str, np.ndarray]:
     """Parameter name -> float32 array, from a safetensors checkpoint or a shipped ONNX model."""
     path = Path(path)
-    if path.suffix == ".onnx":
-        from .onnx_file import read_initializers
-
+    if is_onnx(path):
         return read_initializers(path)
     if _card_text(path) is None:  # a clear error for a file that is none of ours
         raise WeightsError(f"{path}: the file has no Vitruvian card, so it is no checkpoint of this package")

@@ -1,7 +1,6 @@
 """The shipped models by name, and the one rule for what a model's name or path stands for.
 
-Adding a shipped model: 1. put ``<name>.onnx`` (written by ``vitruvian export``) into ``weights/files/``; 2. add it to
-`ZOO` below; 3. add its terms and figures to ``docs/models.md``. A test holds `ZOO` equal to the folder.
+Adding a shipped model: 1. add it to `ZOO` below; 2. ``python tools/ship.py`` writes it into ``weights/files/``; 3. add its terms and figures to ``docs/models.md``. A test holds `ZOO` equal to the folder.
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ import os
 from pathlib import Path
 
 from ..errors import WeightsError
+from .onnx_file import SUFFIXES as ONNX_SUFFIXES
 
 FILES = Path(__file__).parent / "files"
 """The folder of shipped models."""
 
 ZOO: dict[str, str] = {
-    "person-detector": "person-detector.onnx",
-    "vitruvian-mask": "vitruvian-mask.onnx",
-    "vitruvian-s": "vitruvian-s.onnx",
+    "person-detector": "person-detector.onnx.gz",
+    "vitruvian-mask": "vitruvian-mask.onnx.gz",
+    "vitruvian-s": "vitruvian-s.onnx.gz",
 }
 """Name -> file in `FILES`."""
 
@@ -28,7 +28,9 @@ DEFAULT = "vitruvian-s"
 DEFAULT_DETECTOR = "person-detector"
 """What ``"default"`` stands for where a person detector is asked for."""
 
-SUFFIXES = (".onnx", ".safetensors")
+SUFFIXES = (*ONNX_SUFFIXES, ".safetensors")
+
+_KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 
 
 def find_weights(name_or_path: str | os.PathLike) -> Path:
@@ -36,7 +38,7 @@ def find_weights(name_or_path: str | os.PathLike) -> Path:
 
     Parameters
     ----------
-    name_or_path : ``"default"``, a name in `ZOO`, an ``.onnx`` or ``.safetensors`` file, or the folder of a training
+    name_or_path : ``"default"``, a name in `ZOO`, an ``.onnx``, ``.onnx.gz`` or ``.safetensors`` file, or the folder of a training
         run, which stands for its ``best.safetensors``. A shipped name goes before a file that is called the same;
         write ``./name`` for the file.
 
@@ -59,12 +61,12 @@ def find_weights(name_or_path: str | os.PathLike) -> Path:
             raise WeightsError(f"{path}: a folder without best.safetensors, so not that of a finished training run")
         return best
     if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
-            raise WeightsError(f"{path}: weights are {' or '.join(SUFFIXES)} files, got '{path.suffix or path.name}'")
+        if not path.name.lower().endswith(SUFFIXES):
+            raise WeightsError(f"{path}: weights are {_KINDS} files, got '{path.suffix or path.name}'")
         return path
     nearest = difflib.get_close_matches(text, ["default", *ZOO], n=1)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
     raise WeightsError(
         f"no model '{text}'{hint} Shipped: {', '.join(sorted(ZOO))} (default: {DEFAULT}). "
-        f"A path may lead to an {' or a '.join(SUFFIXES)} file or to a training run's folder."
+        f"A path may lead to an {_KINDS} file or to a training run's folder."
     )

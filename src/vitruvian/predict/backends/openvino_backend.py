@@ -14,6 +14,7 @@ from ...errors import WeightsError
 from ...extras import need
 from ...types import Outputs
 from ...weights.checkpoint import read_card
+from ...weights.onnx_file import is_onnx, openable
 
 
 class OpenVinoBackend:
@@ -22,7 +23,7 @@ class OpenVinoBackend:
     def __init__(self, path: Path, threads: int | None = None, precision: str = "f32") -> None:
         openvino = need("openvino", "openvino", "the OpenVINO backend")
         path = Path(path)
-        if path.suffix != ".onnx":
+        if not is_onnx(path):
             raise WeightsError(f"{path}: OpenVINO reads .onnx files; export the checkpoint first")
         self.card = read_card(path)
         config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
@@ -31,7 +32,8 @@ class OpenVinoBackend:
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
         try:
-            self._model = openvino.Core().compile_model(str(path), "CPU", config)
+            core = openvino.Core()
+            self._model = core.compile_model(core.read_model(openable(path)), "CPU", config)
         except RuntimeError as error:
             raise WeightsError(f"{path}: OpenVINO cannot compile this model: {error}") from error
         self._names = [output.any_name for output in self._model.outputs]

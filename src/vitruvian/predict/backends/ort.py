@@ -18,6 +18,7 @@ import numpy as np
 from ...errors import WeightsError
 from ...types import Outputs
 from ...weights.card import METADATA_KEY, Card
+from ...weights.onnx_file import openable
 
 
 class OrtBackend:
@@ -83,11 +84,12 @@ def open_session(path: Path, threads: int | None, what: str = "weight file") -> 
 
     if not path.is_file():
         raise WeightsError(f"{path}: no such {what}")
+    model = openable(path)
     options = ort.SessionOptions()
     options.log_severity_level = 3
     if threads is not None:
         options.intra_op_num_threads = threads
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own, undocumented types
         raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
