@@ -1,6 +1,7 @@
 """The shipped models by name, and the one rule for what a model's name or path stands for.
 
-Adding a shipped model: 1. add it to `ZOO` below; 2. ``python tools/ship.py`` writes it into ``weights/files/``; 3. add its terms and figures to ``docs/models.md``. A test holds `ZOO` equal to the folder.
+Adding a shipped model: 1. add it to `ZOO` below; 2. ``python tools/ship.py RUN RECIPE`` writes it into
+``weights/files/``; 3. add its terms and figures to ``docs/models.md``. A test holds `ZOO` equal to the folder.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ def find_weights(name_or_path: str | os.PathLike) -> Path:
 
     Parameters
     ----------
-    name_or_path : ``"default"``, a name in `ZOO`, an ``.onnx``, ``.onnx.gz`` or ``.safetensors`` file, or the folder of a training
-        run, which stands for its ``best.safetensors``. A shipped name goes before a file that is called the same;
-        write ``./name`` for the file.
+    name_or_path : ``"default"``, a name in `ZOO`, an ``.onnx``, ``.onnx.gz`` or ``.safetensors`` file, or the folder
+        of a training run, which stands for its ``best.safetensors``. A shipped name goes before a file that is called
+        the same; write ``./name`` for the file.
 
     Raises
     ------
