@@ -175,18 +175,18 @@ def test_export_compared_on_drawn_people(call, tiny_checkpoint, tmp_path, monkey
     export = pytest.importorskip("vitruvian.export")
     seen = []
 
-    def compare(network, card, path, crops, half_weights):
-        seen.append((path, crops, half_weights))
+    def compare(network, card, path, crops, weights):
+        seen.append((path, crops, weights))
         return export.ExportReport(path, 1_500_000, 1e-6, 0.01, 1e-5, len(crops))
 
     monkeypatch.setattr(export, "export_onnx", compare)
-    for options, half in (((), True), (("--full-precision",), False)):
+    for options, kind in (((), "float16"), (("--weights", "float32"), "float32"), (("--weights", "int8"), "int8")):
         done = call("export", tiny_checkpoint, tmp_path / "model.onnx", "--count", 4, *options)
         assert done.exit_code == 0, done.stderr
         assert "(1.5 MB): tiny" in done.output
         assert "on 4 crops of drawn people (give --images for photos)" in done.output
-        path, crops, half_weights = seen.pop()
-        assert (path, half_weights) == (tmp_path / "model.onnx", half)
+        path, crops, weights = seen.pop()
+        assert (path, weights) == (tmp_path / "model.onnx", kind)
         assert crops.shape == (4, 64, 64, 3)
         assert len({crop.tobytes() for crop in crops}) == 4
         assert all(crop.std() > 10 for crop in crops)

@@ -143,13 +143,15 @@ def test_who_was_judged(finder, people, tmp_path):
         assert export_int8(*arguments, threads=1, force=True, **changes).people == count
 
 
-def test_int8_that_loses_too_much_becomes_float16(finder, people, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("of_weights", "kind"), [(0.4, "int8 weights"), (0.6, "float16")])
+def test_int8_that_loses_too_much_becomes_floats(finder, people, tmp_path, monkeypatch, of_weights, kind):
     network, card = finder
-    lossy = {"pck": {"float32": 0.9, "int8": 0.88, "loss": 2.0}}
-    monkeypatch.setattr(int8, "_compared", lambda *_: lossy)
+    lossy, less = ({"pck": {"float32": 0.9, "int8": 0.9 - loss / 100, "loss": loss}} for loss in (2.0, of_weights))
+    found = iter([lossy, less, lossy, lossy])
+    monkeypatch.setattr(int8, "_compared", lambda *_: next(found))
     arguments = (_crops(people, card), people[12:])
     report = export_int8(network, card, tmp_path / "m.onnx", *arguments, metrics=("oks_ap",), threads=1)
-    assert (report.kind, report.loss) == ("float16", 2.0)
+    assert (report.kind, report.loss, report.of_weights) == (kind, 2.0, less)
     assert read_card(tmp_path / "m.onnx").precision == "float32"
     expected = OrtBackend(tmp_path / "m.onnx", threads=1).run(arguments[0]).arrays["heatmaps"]
     with torch.no_grad():
@@ -210,4 +212,4 @@ def test_the_command_says_what_it_costs(tmp_path, rng):
         assert words in done.output
     assert json.loads(json.dumps(read_card(tmp_path / "m.onnx").provenance["int8"]))["people"] == 6
     assert CliRunner().invoke(main, [*arguments, "--force"]).exit_code == 2
-    assert CliRunner().invoke(main, [*arguments, *data, "--full-precision"]).exit_code == 2
+    assert CliRunner().invoke(main, [*arguments, *data, "--weights", "float32"]).exit_code == 2

@@ -20,7 +20,7 @@ from vitruvian.export import onnx as onnx_export
 from vitruvian.models import build_model
 from vitruvian.models.attention import AttentionResNet
 from vitruvian.models.layers.attention import ATTENTION, Localiser
-from vitruvian.predict.backends import OrtBackend
+from vitruvian.predict.backends import BACKENDS, OrtBackend, load_backend
 from vitruvian.types import Outputs
 from vitruvian.weights import Card
 from vitruvian.weights.checkpoint import load_into, read_card, read_state
@@ -43,7 +43,7 @@ def crops(rng, card, count=5):
 def test_the_file_says_what_torch_says(network_and_card, tmp_path, rng):
     """Against torch with the preprocessing written out, at batch sizes the export never saw."""
     network, card = network_and_card
-    report = export_onnx(network, card, tmp_path / "m.onnx", crops(rng, card), half_weights=False)
+    report = export_onnx(network, card, tmp_path / "m.onnx", crops(rng, card), weights="float32")
     assert report.bytes == (tmp_path / "m.onnx").stat().st_size
     assert report.max_output_difference < 1e-4
     assert report.crops == 5
@@ -63,11 +63,51 @@ def test_the_file_says_what_torch_says(network_and_card, tmp_path, rng):
 
 def test_half_weights_halve_the_file(network_and_card, tmp_path, rng):
     network, card = network_and_card
-    whole = export_onnx(network, card, tmp_path / "whole.onnx", crops(rng, card), half_weights=False)
+    whole = export_onnx(network, card, tmp_path / "whole.onnx", crops(rng, card), weights="float32")
     half = export_onnx(network, card, tmp_path / "half.onnx", crops(rng, card))
     weights = sum(p.numel() for p in network.parameters() if p.ndim > 1 and p.numel() >= 256)
     assert whole.bytes - half.bytes == pytest.approx(2 * weights, rel=0.15)
     assert half.max_output_difference < 1e-4, "the check compares with equally rounded weights"
+
+
+def test_eight_bit_weights_take_a_quarter(network_and_card, tmp_path, rng):
+    """Each within half a step of the network's, a step being its output channel's largest over 127; a channel of
+    zeros stays one, and what is small or a vector is not touched. Every runtime finds the same."""
+    network, card = network_and_card
+    large = {name: p for name, p in network.named_parameters() if p.ndim > 1 and p.numel() >= 256}
+    with torch.no_grad():
+        next(iter(large.values()))[0] = 0
+    whole = export_onnx(network, card, tmp_path / "whole.onnx", crops(rng, card), weights="float32")
+    small = export_onnx(network, card, tmp_path / "small.onnx", crops(rng, card), weights="int8")
+    assert whole.bytes - small.bytes == pytest.approx(3 * sum(p.numel() for p in large.values()), rel=0.15)
+    assert small.max_output_difference < 1e-4, "the check compares with equally rounded weights"
+    stored = read_state(small.path)
+    for name, tensor in network.state_dict().items():
+        found = torch.from_numpy(stored[name].copy()) if name in stored else tensor
+        if name in large:
+            step = tensor.abs().flatten(1).amax(1).view(-1, *(1,) * (tensor.ndim - 1)) / 127
+            assert ((found - tensor).abs() <= 0.5001 * step).all()
+        else:
+            torch.testing.assert_close(found, tensor, rtol=0, atol=0)
+    batch = crops(rng, card, 2)
+    expected, *others = (load_backend(small.path, name).run(batch).arrays["heatmaps"] for name in BACKENDS)
+    for found in others:
+        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_other_kinds_of_weights_are_refused(network_and_card, tmp_path, rng):
+    network, card = network_and_card
+    with pytest.raises(ExportError, match="float32, float16, int8; got 'int4'"):
+        export_onnx(network, card, tmp_path / "m.onnx", crops(rng, card), weights="int4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_compressed_file_is_checked_and_kept_as_one(network_and_card, tmp_path, rng):
+    network, card = network_and_card
+    report = export_onnx(network, card, tmp_path / "m.onnx.gz", crops(rng, card))
+    assert report.bytes == report.path.stat().st_size
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx.gz"]
+    assert read_card(report.path) == card
 
 
 def test_the_callers_network_is_left_alone(network_and_card, tmp_path, rng):
@@ -106,7 +146,7 @@ def test_every_family_and_head_can_be_exported(model, options, codec, network_an
     card = Card("x", model, card.skeleton, replace(card.preprocess, size_wh=(64, 96)), codec, options)
     network = build_model(model, len(card.skeleton), codec, **options)
     _wake(network)
-    report = export_onnx(network, card, tmp_path / "m.onnx", crops(rng, card, 3), half_weights=False)
+    report = export_onnx(network, card, tmp_path / "m.onnx", crops(rng, card, 3), weights="float32")
     assert report.max_output_difference < 1e-4
     assert report.max_score < 1e-3
     backend = OrtBackend(tmp_path / "m.onnx", threads=1)
@@ -146,7 +186,7 @@ def test_every_kind_of_attention_can_be_exported(kind, legacy, network_and_card,
     card = replace(card, preprocess=replace(card.preprocess, size_wh=(64, 96)), codec=codec)
     network = AttentionResNet(len(card.skeleton), codec, **options)
     _wake(network)
-    report = export_onnx(network, card, tmp_path / "m.onnx", crops(rng, card, 3), half_weights=False)
+    report = export_onnx(network, card, tmp_path / "m.onnx", crops(rng, card, 3), weights="float32")
     assert report.max_output_difference < 1e-4
 
 
@@ -169,13 +209,13 @@ def test_names_that_the_graph_has_already(network_and_card, tmp_path, rng):
     """Those of the normalisation's tensors, and what the exporter calls the results of operations."""
     card, some = network_and_card[1], crops(rng, network_and_card[1])
     joints = len(card.skeleton)
-    export_onnx(_WithNames(joints, "a", "b"), card, tmp_path / "m.onnx", some, half_weights=False)
+    export_onnx(_WithNames(joints, "a", "b"), card, tmp_path / "m.onnx", some, weights="float32")
     made = [name for node in onnx.load(tmp_path / "m.onnx").graph.node for name in node.output]
     taken = ["crops_mean", "crops_scale", *(name for name in made if name != "heatmaps")]
     assert len(taken) >= 8
     assert not any("." in name for name in taken)
     network = _WithNames(joints, *taken)
-    report = export_onnx(network, card, tmp_path / "m.onnx", some, half_weights=False)
+    report = export_onnx(network, card, tmp_path / "m.onnx", some, weights="float32")
     assert report.max_output_difference < 1e-4
     state = read_state(tmp_path / "m.onnx")
     assert [state[name].item() for name in taken] == [1 + i / 64 for i in range(len(taken))]
@@ -223,7 +263,7 @@ def test_every_crop_is_compared(network_and_card, tmp_path, monkeypatch, rng):
     for wrong in range(10):
         errs_on[0] = wrong
         with pytest.raises(ExportError, match="differs from torch"):
-            export_onnx(network, card, tmp_path / "m.onnx", batch, half_weights=False)
+            export_onnx(network, card, tmp_path / "m.onnx", batch, weights="float32")
     assert min(sizes) == 1  # alone and in a batch: the graph's batch axis is free
     assert max(sizes) > 1
     assert list(tmp_path.iterdir()) == []
@@ -244,7 +284,7 @@ class _Restless(nn.Module):
 def test_a_model_that_differs_is_not_written(network_and_card, tmp_path, rng):
     network, card = network_and_card
     with pytest.raises(ExportError, match="differs from torch"):
-        export_onnx(_Restless(network), card, tmp_path / "m.onnx", crops(rng, card), half_weights=False)
+        export_onnx(_Restless(network), card, tmp_path / "m.onnx", crops(rng, card), weights="float32")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -42,7 +42,7 @@ def _made(folder, rng, family):
     network = build_model(family, len(VITRUVIAN19), codec, **options)
     _stir(network, rng)
     crops = rng.integers(0, 256, (16, 64, 64, 3), dtype=np.uint8)
-    export_onnx(network, card, folder / "float.onnx", crops[:2], half_weights=False)
+    export_onnx(network, card, folder / "float.onnx", crops[:2], weights="float32")
     quantise(folder / "float.onnx", folder / "int8.onnx", crops)
     write_card(folder / "int8.onnx", folder / "int8.onnx", replace(card, provenance={INT8_RECORD: {}}))
     return network.eval(), crops, folder
@@ -154,7 +154,7 @@ def test_fine_tuning_starts_from_it_and_floats_say_so(compact, tmp_path):
     card = read_card(folder / "int8.onnx")
     network = build_model("compact", len(VITRUVIAN19), card.codec, **card.options)
     load_into(network, folder / "int8.onnx")
-    export_onnx(network, card, tmp_path / "again.onnx", crops[:2], half_weights=False)
+    export_onnx(network, card, tmp_path / "again.onnx", crops[:2], weights="float32")
     again = read_card(tmp_path / "again.onnx")
     assert (card.precision, again.precision) == ("int8", "float32")
     assert again.provenance == {"weights_were_int8": {}}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+    from ..export.weights import Weights
     from ..preprocess import Preprocess
     from ..weights import Card
 
@@ -25,13 +26,19 @@ if TYPE_CHECKING:
     "--images", type=click.Path(exists=True, path_type=Path), help="Photos to compare on; without it, drawn people."
 )
 @click.option("--count", type=click.IntRange(1), default=32, show_default=True, help="Crops to compare on.")
-@click.option("--full-precision", is_flag=True, help="Store weights as float32: twice the size, nothing rounded.")
+@click.option(
+    "--weights",
+    "stored",
+    type=click.Choice(["float32", "float16", "int8"]),
+    help="How large weights are stored: float32 rounds nothing, float16 takes half, int8 a quarter of its size. "
+    "Arithmetic stays in float32.  [default: float16]",
+)
 @click.option(
     "--int8",
     "int8_data",
     nargs=2,
     metavar="FORMAT ANNOTATIONS",
-    help="Quantise to 8 bits: a quarter of these photos shows the ranges, the rest judges; --images is their folder.",
+    help="Compute in 8 bits: a quarter of these photos shows the ranges, the rest judges; --images is their folder.",
 )
 @click.option("--force", is_flag=True, help="With --int8: keep it, even if it loses more than 0.5 points.")
 @click.option("--limit", type=click.IntRange(4), help="With --int8: only the first so many photos with people.")
@@ -40,7 +47,7 @@ def command(
     out: Path,
     images: Path | None,
     count: int,
-    full_precision: bool,
+    stored: Weights | None,
     int8_data: tuple[str, str] | None,
     force: bool,
     limit: int | None,
@@ -54,11 +61,13 @@ def command(
 
     if int8_data is None and (force or limit):
         raise click.UsageError("--force and --limit belong to --int8")
-    if int8_data is not None and full_precision:
-        raise click.UsageError("--int8 and --full-precision exclude each other")
+    if int8_data is not None and stored is not None:
+        raise click.UsageError("--int8 and --weights exclude each other")
 
-    if out.suffix.lower() != ".onnx":
-        raise click.BadParameter(f"must end in .onnx, got '{out}'", param_hint="OUT.onnx")
+    from ..weights.onnx_file import is_onnx
+
+    if not is_onnx(out):
+        raise click.BadParameter(f"must end in .onnx (or .onnx.gz), got '{out}'", param_hint="OUT.onnx")
     need("torch", "train", "export")
     from ..export import export_onnx
     from ..models import build_model
@@ -73,7 +82,7 @@ def command(
         _int8(network, card, out, int8_data, images, count, force, limit)
         return
     crops = _drawn_crops(card.preprocess, count) if images is None else _photo_crops(card.preprocess, images, count)
-    report = export_onnx(network, card, out, crops, half_weights=not full_precision)
+    report = export_onnx(network, card, out, crops, weights=stored or "float16")
     what = "drawn people (give --images for photos)" if images is None else f"photos of {images}"
     click.echo(f"wrote {report.path} ({report.bytes / 1e6:.1f} MB): {card.name}, weights of {weights}")
     click.echo(
@@ -119,8 +128,13 @@ def _int8(
         f"int8 {report.bytes / 1e6:.1f} MB, float32 {report.bytes_float / 1e6:.1f} MB, "
         f"{report.speed_up:.2f} times as fast here"
     )
+    for name, row in report.of_weights.items():
+        click.echo(f"{name} with weights alone in 8 bits: {row['int8']:.4f}, loss {row['loss']:+.2f} points")
     if report.kind != "int8":
-        click.echo(f"int8 loses more than {ALLOWED_POINTS} points; written with float16 weights (--force keeps int8)")
+        click.echo(
+            f"int8 loses more than {ALLOWED_POINTS} points; written for arithmetic in floats, weights stored as "
+            f"{report.kind.removesuffix(' weights')} (--force keeps int8)"
+        )
     click.echo(f"wrote {report.path} ({report.kind}, {out.stat().st_size / 1e6:.1f} MB): {card.name}")
 
 

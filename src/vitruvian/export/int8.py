@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..predict import Predictor
 from ..predict.backends import OrtBackend
 from ..types import Record
 from ..weights.card import INT8_RECORD, Card
-from ..weights.onnx_file import write_card
+from ..weights.onnx_file import write_card, write_model
 from .onnx import export_onnx
 from .quantise import quantise
 
@@ -39,9 +39,11 @@ class Int8Report:
     Attributes
     ----------
     path : the file written.
-    kind : ``"int8"``, or ``"float16"`` where int8 lost too much (of the weights alone, see `export_onnx`).
+    kind : ``"int8"``; where that lost too much ``"int8 weights"``, for arithmetic in floats with weights stored in 8
+        bits; and where these did too ``"float16"``, of the weights as well.
     bytes, bytes_float : of int8 and of float32.
     figures : metric -> value with float32, value with int8, and the loss in points.
+    of_weights : the same of 8-bit weights alone, where they were tried.
     people : how many were judged: with a ``judge`` all but crowds. crops : with how many activations were calibrated.
     speed_up : median time of float32 over that of int8, taken in turns in this process.
     """
@@ -54,11 +56,12 @@ class Int8Report:
     people: int
     crops: int
     speed_up: float
+    of_weights: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def loss(self) -> float:
         """The largest loss of a metric, in points."""
-        return max(row["loss"] for row in self.figures.values())
+        return _largest_loss(self.figures)
 
 
 def export_int8(
@@ -74,7 +77,9 @@ def export_int8(
     threads: int | None = None,
     judge: Judge | None = None,
 ) -> Int8Report:
-    """Write ``network`` as an int8 ONNX file, or with float16 weights where int8 loses more than ``allowed`` points.
+    """Write ``network`` as an int8 ONNX file, or one of floats where int8 loses more than ``allowed`` points.
+
+    Then its weights alone are stored in 8 bits, or as float16 if that loses more than is allowed as well.
 
     Parameters
     ----------
@@ -96,12 +101,13 @@ def export_int8(
     path = Path(path)
     with tempfile.TemporaryDirectory() as folder:
         plain, small = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        export_onnx(network, card, plain, crops[:16], half_weights=False)
+        export_onnx(network, card, plain, crops[:16], weights="float32")
         quantise(plain, small, crops, seven_bits)
         write_card(small, small, card)
         with closing(OrtBackend(plain, threads)) as one, closing(OrtBackend(small, threads)) as two:
             measure = judge or (lambda backend, of: _judge_joints(backend, of, metrics))
-            figures = _compared(measure(one, records), measure(two, records))
+            before = measure(one, records)
+            figures = _compared(before, measure(two, records))
             ratio = speed_up(one, two, crops[:4])
         if not figures:
             raise ExportError(f"nothing could be measured on these {len(records)} images; int8 needs a judge")
@@ -110,8 +116,15 @@ def export_int8(
         sizes = small.stat().st_size, plain.stat().st_size
         report = Int8Report(path, "int8", *sizes, figures, people, len(crops), ratio)
         if report.loss > allowed and not force:
-            export_onnx(network, card, path, crops[:16])
-            return replace(report, kind="float16")
+            stored = Path(folder) / "weights.onnx"
+            export_onnx(network, card, stored, crops[:16], weights="int8")
+            with closing(OrtBackend(stored, threads)) as backend:
+                of_weights = _compared(before, measure(backend, records))
+            if _largest_loss(of_weights) > allowed:
+                export_onnx(network, card, path, crops[:16])
+                return replace(report, kind="float16", of_weights=of_weights)
+            write_model(path, stored.read_bytes())
+            return replace(report, kind="int8 weights", of_weights=of_weights)
         about = {"loss_points": {name: round(row["loss"], 3) for name, row in figures.items()}, "people": people}
         write_card(small, path, replace(card, provenance={**card.provenance, INT8_RECORD: about}))
     return report
@@ -130,6 +143,10 @@ def speed_up(one: OrtBackend, two: OrtBackend, crops: np.ndarray, rounds: int = 
 
 def _judge_joints(backend: OrtBackend, records: Sequence[Record], metrics: Sequence[str]) -> dict[str, float | None]:
     return {name: found.value for name, found in evaluate(Predictor(backend), records, metrics).items()}
+
+
+def _largest_loss(figures: Mapping[str, Mapping[str, float]]) -> float:
+    return max(row["loss"] for row in figures.values())
 
 
 def _compared(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> dict[str, dict[str, float]]:

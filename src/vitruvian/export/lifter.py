@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,12 @@ from torch import nn
 
 from ..errors import ExportError
 from ..extras import need
+from ..formats.writing import atomic_path
 from ..predict.lift import Lifter
 from ..weights.card import METADATA_KEY
 from ..weights.lifter_card import LifterCard
-from .onnx import round_weights, store_half
+from ..weights.onnx_file import write_model
+from .weights import Weights, check_weights, round_weights, store_weights
 
 
 def export_lifter(
@@ -26,7 +26,7 @@ def export_lifter(
     card: LifterCard,
     path: str | Path,
     inputs: np.ndarray,
-    half_weights: bool = True,
+    weights: Weights = "float16",
     tolerance_mm: float = 0.1,
 ) -> float:
     """Write a lifter as ONNX and compare it with torch on ``inputs``; returns the largest difference in mm.
@@ -37,7 +37,7 @@ def export_lifter(
     card : written into the metadata.
     path : the file to write, atomically, and only when the comparison passes.
     inputs : (N, 14, 3) to compare on, or (B, T, 14, 3) for a lifter of rows of poses.
-    half_weights : store large weights as float16. The network compared against has its weights rounded likewise.
+    weights : how large weights are stored, see `export.weights`. The network compared against has its rounded likewise.
     tolerance_mm : the largest difference allowed.
 
     Raises
@@ -45,23 +45,19 @@ def export_lifter(
     ExportError
         The exported lifter differs by more than ``tolerance_mm``; no file is left behind.
     """
+    check_weights(weights)
     path = Path(path)
     network = copy.deepcopy(network).cpu().eval()
-    if half_weights:
-        round_weights(network)
+    round_weights(network, weights)
     example = torch.from_numpy(np.asarray(inputs, np.float32))
     with torch.no_grad():
         expected = network(example).numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".onnx")
-    os.close(descriptor)
-    try:
+    with atomic_path(path) as temporary:
         model = _to_onnx(network, example, rows=card.frames > 1)
-        if half_weights:
-            store_half(model)
+        store_weights(model, weights)
         entry = model.metadata_props.add()
         entry.key, entry.value = METADATA_KEY, card.to_json()
-        need("onnx", "train", "ONNX export").save(model, temporary)
+        write_model(temporary, model.SerializeToString())
         with Lifter(temporary) as lifter:
             difference = float(np.abs(lifter.run(inputs) - expected).max())
         if not difference <= tolerance_mm:
@@ -69,10 +65,6 @@ def export_lifter(
                 f"the exported lifter differs from torch by {difference:.3g} mm (allowed {tolerance_mm:g}); {path} was "
                 "not written"
             )
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
     return difference
 
 

@@ -8,8 +8,6 @@ initializers are the network's parameters by name and can be fine-tuned from.
 from __future__ import annotations
 
 import copy
-import os
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +19,12 @@ from torch import Tensor, nn
 
 from ..errors import ExportError
 from ..extras import need
+from ..formats.writing import atomic_path
 from ..predict.backends import OrtBackend
 from ..types import Outputs
 from ..weights.card import METADATA_KEY, Card
+from ..weights.onnx_file import write_model
+from .weights import Weights, check_weights, round_weights, store_weights
 
 _PREFIX = "network."
 
@@ -71,7 +72,7 @@ def export_onnx(
     card: Card,
     path: str | Path,
     crops: np.ndarray,
-    half_weights: bool = True,
+    weights: Weights = "float16",
     tolerance: float = 1e-3,
 ) -> ExportReport:
     """Write ``network`` as ONNX and compare it with torch on ``crops``.
@@ -80,11 +81,11 @@ def export_onnx(
     ----------
     network : the trained network; it is copied, not changed.
     card : written into the metadata; decides input size and outputs.
-    path : the file to write, atomically, and only when the comparison passes.
+    path : the file to write, atomically, and only when the comparison passes; ``.onnx``, or ``.onnx.gz`` compressed.
     crops : (N, h, w, 3) uint8, real crops to compare on; more and more varied ones make a better check.
-    half_weights : store large weights as float16 (half the size; runtimes compute in float32 all the same). The
-        network compared against then has its weights rounded likewise, so that the check sees graph errors alone;
-        what the rounding costs is for the caller's evaluation to say.
+    weights : how large weights are stored, see `export.weights`; runtimes compute in float32 all the same. The network
+        compared against has its weights rounded likewise, so that the check sees graph errors alone; what the rounding
+        costs is for the caller's evaluation to say.
     tolerance : largest difference allowed, relative to the largest output.
 
     Raises
@@ -92,6 +93,7 @@ def export_onnx(
     ExportError
         The exported model differs by more than ``tolerance``; no file is left behind.
     """
+    check_weights(weights)
     path = Path(path)
     width, height = card.preprocess.size_wh
     if crops.dtype != np.uint8 or crops.shape[1:] != (height, width, 3) or len(crops) == 0:
@@ -100,28 +102,19 @@ def export_onnx(
         )
     network = copy.deepcopy(network).cpu()  # rounding and evaluation mode are no business of the caller's network
     deployed = _Deployed(network, card).eval()
-    if half_weights:
-        round_weights(network)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".onnx")
-    os.close(descriptor)
-    try:
+    round_weights(network, weights)
+    with atomic_path(path) as temporary:
         model = _to_onnx(deployed, torch.from_numpy(crops[:2].copy() if len(crops) > 1 else np.repeat(crops, 2, 0)))
-        if half_weights:
-            store_half(model)
+        store_weights(model, weights)
         entry = model.metadata_props.add()
         entry.key, entry.value = METADATA_KEY, card.as_float().to_json()
-        need("onnx", "train", "ONNX export").save(model, temporary)
-        report = _compare(deployed, card, Path(temporary), crops, path)
+        write_model(temporary, model.SerializeToString())
+        report = _compare(deployed, card, temporary, crops, path)
         if report.max_output_difference > tolerance:
             raise ExportError(
                 f"the exported model differs from torch by {report.max_output_difference:.2e} of its largest output "
                 f"(allowed {tolerance:.0e}; joints by up to {report.max_keypoint_px:.3f} px); {path} was not written"
             )
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
     return report
 
 
@@ -193,39 +186,6 @@ def rename(graph: Any, names: dict[str, str]) -> None:
     for node in graph.node:
         for used in (node.input, node.output):
             used[:] = [names.get(name, name) for name in used]
-
-
-def round_weights(network: nn.Module) -> None:
-    """Round large weights to what float16 can say, in place."""
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.numel() >= 256 and parameter.ndim > 1:
-                parameter.copy_(parameter.half().float())
-
-
-def store_half(model: Any) -> None:
-    """Keep large weights as float16 behind a Cast, which runtimes fold away when loading."""
-    onnx = need("onnx", "train", "ONNX export")
-    helper, numpy_helper = onnx.helper, onnx.numpy_helper
-    casts = []
-    for tensor in model.graph.initializer:
-        array = numpy_helper.to_array(tensor)
-        if array.dtype != np.float32 or array.size < 256 or array.ndim < 2:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), name))
-        for node in model.graph.node:
-            for i, used in enumerate(node.input):
-                if used == name:
-                    node.input[i] = name + ".float32"
-        casts.append(helper.make_node("Cast", [name], [name + ".float32"], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    kept = {t.name for t in model.graph.initializer}
-    stale = [v for v in model.graph.value_info if v.name in kept]
-    for value in stale:
-        model.graph.value_info.remove(value)
 
 
 def _compare(deployed: _Deployed, card: Card, file: Path, crops: np.ndarray, path: Path) -> ExportReport:
