@@ -16,6 +16,8 @@ from vitruvian import evaluate, load, read
 from vitruvian.provenance import provenance
 from vitruvian.training.sources import in_fraction
 from vitruvian.types import Record
+from vitruvian.weights.checkpoint import read_card
+from vitruvian.weights.zoo import DEFAULT, ZOO, find_weights
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -40,6 +42,12 @@ def unfinished(name: str, setting: dict[str, Any]) -> dict[str, Any]:
     result = json.loads(path.read_text(encoding="utf-8"))
     same = not result["finished"] and all(result.get(key) == value for key, value in setting.items())
     return result if same else {}
+
+
+def pose_models() -> list[str]:
+    """The shipped models that find joints, the default first."""
+    found = [name for name in ZOO if read_card(find_weights(name)).codec.finds_joints]
+    return sorted(found, key=lambda name: (name != DEFAULT, name))
 
 
 def lspet_dev() -> list[Record]:

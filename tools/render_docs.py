@@ -41,52 +41,69 @@ def _origin(result: dict) -> str:
 
 
 def accuracy() -> str:
-    """Accuracy of the shipped model on held-back people."""
+    """Accuracy of the shipped pose models on held-back people."""
     result = _load("accuracy")
+    first, *_ = result["models"]
+    kinds = [f"{r['metric']}, {r['people']} people of {r['data']}" for r in first["rows"]]
     rows = [
-        (r["data"], r["people"], r["metric"], f"{r['value']:.3f}", f"{r['value_flip']:.3f}") for r in result["rows"]
+        (
+            m["model"],
+            f"{m['megabytes']:.1f} MB",
+            f"{m['ms_per_person_batch_1']:.1f} / {m['ms_per_person_batch_8']:.1f}",
+            *(f"{r['value']:.3f} / {r['value_flip']:.3f}" for r in m["rows"]),
+        )
+        for m in result["models"]
     ]
-    return _table(("people", "number", "metric", "single pass", "with flip"), rows) + "\n\n" + _origin(result)
+    header = ("model", "file", "ms a person, batch 1 / 8", *(f"{kind}; with flip" for kind in kinds))
+    return _table(header, rows) + "\n\n" + _origin(result)
 
 
 def groups() -> str:
-    """Accuracy of the shipped model on kinds of people."""
+    """Accuracy of the shipped pose models on kinds of people."""
     result = _load("accuracy")
-    rows = [
-        (r["data"], group["group"], group["people"], "-" if group["value"] is None else f"{group['value']:.3f}")
-        for r in result["rows"]
-        for rows in r["groups_flip"].values()
-        for group in rows
-        if len(rows) > 1
-    ]
-    return _table(("people", "of these", "number", "with flip"), rows) + "\n\n" + _origin(result)
+    found: dict[tuple, list[str]] = {}
+    for model in result["models"]:
+        for r in model["rows"]:
+            for group in (group for rows in r["groups_flip"].values() if len(rows) > 1 for group in rows):
+                value = "-" if group["value"] is None else f"{group['value']:.3f}"
+                found.setdefault((r["data"], group["group"], group["people"]), []).append(value)
+    header = ("people", "of these", "number", *(f"{model['model']}, with flip" for model in result["models"]))
+    return _table(header, [(*about, *values) for about, values in found.items()]) + "\n\n" + _origin(result)
 
 
 def scores() -> str:
-    """What the shipped model's scores and presence are worth."""
-    if not (RESULTS / "scores.json").is_file():
-        return "Not measured yet: `python -m benchmarks scores`."
+    """What the shipped pose models' scores and presence are worth."""
     result = _load("scores")
+    figures = ("ece", "brier", "presence_auc")
     rows = [
-        (r["scores"], r["data"], f"{r['joints']:,}", *(f"{r[k]:.3f}" for k in ("ece", "brier", "presence_auc")))
-        for r in result["rows"]
+        (m["model"], r["scores"], r["data"], f"{r['joints']:,}", *(f"{r[k]:.3f}" for k in figures))
+        for m in result["models"]
+        for r in m["rows"]
     ]
-    p = result["presence"]
-    said = (
-        f"lspet/dev in photos cut off within the person: {p['in_the_picture']:,} joints in the picture, "
-        f"{p['cut_off']:,} cut off; a joint of the first kind has a higher presence than one of the second in "
-        f"{100 * p['auc']:.1f} % of the pairs; at the card's limit of {p['above'] or 0:g} {100 * p['kept']:.0f} % of "
-        f"the first are kept, {100 * p['dropped']:.0f} % of the second dropped."
-    )
-    header = ("scores", "people", "joints", "error (ECE)", "Brier", "labelled above unlabelled")
-    return _table(header, rows) + f"\n\n{said}\n\n" + _origin(result)
+    first, *_ = (m["presence"] for m in result["models"])
+    said = f"lspet/dev in photos cut off within the person: {first['in_the_picture']:,} joints in the picture, "
+    said += f"{first['cut_off']:,} cut off. A joint of the first kind has a higher presence than one of the second in "
+    each = []
+    for m in result["models"]:
+        p = m["presence"]
+        each.append(
+            f"{100 * p['auc']:.1f} % of the pairs ({m['model']}; at its card's limit of {p['above'] or 0:g} "
+            f"{100 * p['kept']:.0f} % of the first are kept, {100 * p['dropped']:.0f} % of the second dropped)"
+        )
+    header = ("model", "scores", "people", "joints", "error (ECE)", "Brier", "labelled above unlabelled")
+    return _table(header, rows) + f"\n\n{said}{', '.join(each)}.\n\n" + _origin(result)
 
 
 def per_joint() -> str:
     """PCK@0.2 for each joint."""
     result = _load("accuracy")
-    rows = [(r["joint"], r["count"], f"{r['value']:.3f}") for r in result["per_joint"]]
-    return _table(("joint", "labelled", "PCK@0.2, with flip"), rows) + "\n\n" + _origin(result)
+    names, columns = [m["model"] for m in result["models"]], [m["per_joint"] for m in result["models"]]
+    rows = [
+        (joints[0]["joint"], joints[0]["count"], *(f"{joint['value']:.3f}" for joint in joints))
+        for joints in zip(*columns, strict=True)
+    ]
+    header = ("joint", "labelled", *(f"{name}, PCK@0.2 with flip" for name in names))
+    return _table(header, rows) + "\n\n" + _origin(result)
 
 
 def speed() -> str:

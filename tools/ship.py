@@ -111,21 +111,23 @@ def average_precision(backend: OrtBackend, records: Sequence[Record]) -> dict[st
     return {"AP50": stats["AP50"], "AP": stats["AP"]}
 
 
-def export(network: Any, card: Card, target: Path, crops: np.ndarray, int8: bool) -> None:
+def export(network: Any, card: Card, target: Path, crops: np.ndarray, int8: bool, weight_bits: int) -> None:
     """Write the shipped file, and say what that cost."""
+    options = {"threads": 2, "weight_bits": weight_bits}
     if not int8:
         report = export_onnx(network, card, target, crops[:: max(1, len(crops) // 32)])
         print(f"{target.name}: {report.bytes / 1e6:.1f} MB, within {report.max_output_difference:.1e} of torch")
         return
     kind = kind_of(card)
     if kind == "boxes":
-        found = export_int8(network, card, target, crops, detector.held_back()[0], judge=average_precision, threads=2)
+        found = export_int8(network, card, target, crops, detector.held_back()[0], judge=average_precision, **options)
     elif kind == "masks":
-        found = export_int8(network, card, target, crops, masks.fashion(), ("mask_dice",), threads=2)
+        found = export_int8(network, card, target, crops, masks.fashion(), ("mask_dice",), **options)
     else:
-        found = export_int8(network, card, target, crops, lspet_dev(), threads=2)
+        found = export_int8(network, card, target, crops, lspet_dev(), **options)
     print(f"{target.name}: {found.kind}, {target.stat().st_size / 1e6:.1f} MB; int8 {found.speed_up:.2f} x as fast")
     print(*(f"  {name}: {row}" for name, row in found.figures.items()), sep="\n")
+    print(*(f"  {name}, weights alone: {row}" for name, row in found.of_weights.items()), sep="\n")
 
 
 def calibrate(target: Path, recipe: Recipe) -> Card:
@@ -143,10 +145,11 @@ def calibrate(target: Path, recipe: Recipe) -> Card:
     return replace(card, calibration=curve, notes=f"{NOTES}{CALIBRATED_SCORES.format(right=curve.right)}")
 
 
-def pose_figures() -> list[dict[str, Any]]:
-    """Measure the shipped pose model; the rows for its card."""
-    measured = accuracy.run()
-    save("accuracy", measured)
+def pose_figures(name: str) -> list[dict[str, Any]]:
+    """Measure the shipped pose models; the rows for the card of ``name``."""
+    every = accuracy.run()
+    save("accuracy", every)
+    measured = next(model for model in every["models"] if model["model"] == name)
     rows = []
     for row in measured["rows"]:
         for flip, value in ((False, row["value"]), (True, row["value_flip"])):
@@ -160,13 +163,14 @@ def pose_figures() -> list[dict[str, Any]]:
     for joint in measured["per_joint"]:
         about = {"metric": first["metric"], "split": first["data"], "joint": joint["joint"], "labelled": joint["count"]}
         rows.append({**about, "boxes": "ground truth", "flip": True, "value": round(joint["value"], 4)})
-    return [*rows, *score_figures()]
+    return [*rows, *score_figures(name)]
 
 
-def score_figures() -> list[dict[str, Any]]:
-    """Measure what the shipped pose model's scores are worth; the rows for its card."""
-    measured = scores.run()
-    save("scores", measured)
+def score_figures(name: str) -> list[dict[str, Any]]:
+    """Measure what the shipped pose models' scores are worth; the rows for the card of ``name``."""
+    every = scores.run()
+    save("scores", every)
+    measured = next(model for model in every["models"] if model["model"] == name)
     rows = []
     for row in measured["rows"]:
         about = {"split": row["data"], "joints": row["joints"], "scores": row["scores"]}
@@ -179,7 +183,7 @@ def score_figures() -> list[dict[str, Any]]:
     return rows
 
 
-def detector_figures() -> list[dict[str, Any]]:
+def detector_figures(_: str) -> list[dict[str, Any]]:
     """Measure the shipped detector; the rows for its card."""
     measured = detector.run()
     save("detector", measured)
@@ -190,7 +194,7 @@ def detector_figures() -> list[dict[str, Any]]:
     return [*rows, {"metric": "false positives per photo", **nobody, "value": value}]
 
 
-def mask_figures() -> list[dict[str, Any]]:
+def mask_figures(_: str) -> list[dict[str, Any]]:
     """Measure the shipped model of masks; the rows for its card."""
     measured = masks.run()
     save("masks", measured)
@@ -209,9 +213,10 @@ FIGURES = {"boxes": detector_figures, "masks": mask_figures, "joints": pose_figu
 @click.argument("run")
 @click.argument("recipe_path", metavar="RECIPE")
 @click.option("--int8", is_flag=True, help="Ship 8 bits, where that loses little on held-back people.")
+@click.option("--weight-bits", type=int, default=7, show_default=True, help="Fewer make a smaller file.")
 @click.option("--calibrate", "calibrates", is_flag=True, help="Turn a pose model's scores into chances.")
 @click.option("--padding", type=float, help="Crops' margin, where validation people say another than training's.")
-def main(run: str, recipe_path: str, int8: bool, calibrates: bool, padding: float | None) -> None:
+def main(run: str, recipe_path: str, int8: bool, weight_bits: int, calibrates: bool, padding: float | None) -> None:
     """Export, measure, write the card."""
     source, recipe = find_weights(run), Recipe.load(recipe_path)
     if recipe.name not in ZOO:
@@ -231,12 +236,12 @@ def main(run: str, recipe_path: str, int8: bool, calibrates: bool, padding: floa
     network = build_model(card.model, len(card.skeleton), card.codec, **card.options)
     load_into(network, source)
     target = FILES / ZOO[recipe.name]
-    export(network, card, target, crops_for(recipe, card), int8)
+    export(network, card, target, crops_for(recipe, card), int8, weight_bits)
     if calibrates:
         write_card(target, target, calibrate(target, recipe))
     if kind == "joints":  # after the calibration, which changes scores
         write_card(target, target, with_limits(target))
-    rows = FIGURES[kind]()
+    rows = FIGURES[kind](recipe.name)
     print(*rows, sep="\n")
     write_card(target, target, read_card(target).with_metrics(*rows))
 

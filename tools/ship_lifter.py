@@ -1,7 +1,7 @@
 """Make a shipped lifter from a training run: ``python tools/ship_lifter.py RUN``.
 
-Exports the run's best weights (checked against torch), measures the file itself on the held-out takes, and writes the
-figures onto its card. Run ``python -m benchmarks lifting`` afterwards, for the tables.
+RUN may also be a shipped lifter's name. Exports the best weights, stored in 8 bits (checked against torch), measures the
+file itself on the held-out takes, and writes the figures onto its card. Run ``python -m benchmarks lifting`` afterwards, for the tables.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vitruvian.models.lifter import build_lifter
 from vitruvian.predict.lift import Lifter
 from vitruvian.provenance import portable
 from vitruvian.weights.checkpoint import load_into, read_lifter_card
-from vitruvian.weights.lifter_zoo import LIFTER_FILES, LIFTER_ZOO
+from vitruvian.weights.lifter_zoo import LIFTER_FILES, LIFTER_ZOO, find_lifter
 
 NOTES = (
     "Trained on motion capture of a few people, seen by simulated cameras: walking, running, climbing, dance, martial "
@@ -32,7 +32,7 @@ NOTES = (
 
 def main(run_folder: str) -> int:
     """Export, measure, write the card."""
-    source = Path(run_folder) / "best.safetensors"
+    source = Path(run_folder) / "best.safetensors" if Path(run_folder).is_dir() else find_lifter(run_folder)
     card = read_lifter_card(source)
     card = replace(card, provenance=portable(card.provenance), notes=NOTES)
     network = build_lifter(card.model, **card.options)
@@ -43,7 +43,7 @@ def main(run_folder: str) -> int:
         np.concatenate(rows)[:512] if card.frames == 1 else np.stack([row[:40] for row in rows if len(row) >= 40][:8])
     )
     target = LIFTER_FILES / LIFTER_ZOO[card.name]
-    export_lifter(network, card, target, example)
+    export_lifter(network, card, target, example, weights="int8")
     with Lifter(target) as lifter:
         figures = measure(lifter, sets)
     metrics = [
@@ -51,7 +51,7 @@ def main(run_folder: str) -> int:
         | {k: f[k] for k in ("pa_mpjpe_mm", "n_mpjpe_mm", "poses")}
         for f in figures
     ]
-    worst = export_lifter(network, replace(card, metrics=tuple(metrics)), target, example)
+    worst = export_lifter(network, replace(card, metrics=tuple(metrics)), target, example, weights="int8")
     print(f"{target.name}: {target.stat().st_size / 1e6:.2f} MB, within {worst:.4f} mm of torch")
     for row in metrics:
         print(row)

@@ -13,7 +13,7 @@ import onnx
 from torch import nn
 
 from vitruvian.codecs import HeatmapCodec, SimccCodec
-from vitruvian.errors import WeightsError
+from vitruvian.errors import ExportError, WeightsError
 from vitruvian.export import export_onnx
 from vitruvian.export.quantise import _scale_of, quantise
 from vitruvian.models import build_model
@@ -23,12 +23,13 @@ from vitruvian.skeletons import VITRUVIAN19
 from vitruvian.weights import Card
 from vitruvian.weights.card import INT8_RECORD
 from vitruvian.weights.checkpoint import load_into, read_card, read_state
-from vitruvian.weights.onnx_file import write_card
+from vitruvian.weights.onnx_file import write_card, write_model
 
 _SIZE = (64, 64)
 _FAMILIES = {
     "compact": ({"widths": (8, 16, 16, 16), "neck": (16, 16), "depths": (1, 1, 1)}, HeatmapCodec(_SIZE)),
     "compact with context": ({"widths": (8, 16, 16, 16), "neck": (16, 16), "context": 2}, HeatmapCodec(_SIZE)),
+    "compact stacked": ({"widths": (8, 16, 16, 16), "neck": (16, 16), "stacks": 2}, HeatmapCodec(_SIZE, presence=True)),
     "rtmpose_t": ({"width": 8, "hidden": 32, "keys": 16}, SimccCodec(_SIZE, temperature=0.1)),
     "simple_baseline_18": ({"width": 8}, HeatmapCodec(_SIZE)),
 }
@@ -99,6 +100,31 @@ def test_weights_come_back_within_half_a_step(compact):
         assert (np.abs(got[name] - value) <= 0.501 * step).all(), name
     # The last layer is never quantised; a batch norm that multiplies by 0 leaves nothing to read a channel from.
     assert whole == ["stage8.0.0.weight", "head.project.weight"]
+
+
+def test_fewer_bits_are_longer_steps(compact, tmp_path):
+    """Of 32 to a side instead of 64: the weights that are read back are whole numbers of these, and the file, once it
+    is compressed, is smaller. More than there are is an error."""
+    network, crops, folder = compact
+    quantise(folder / "float.onnx", tmp_path / "six.onnx", crops, weight_bits=6)
+    got, seven = read_state(tmp_path / "six.onnx"), read_state(folder / "int8.onnx")
+    names = [
+        name for name, p in network.named_parameters() if p.ndim == 4 and not np.array_equal(seven[name], p.detach())
+    ]
+    assert len(names) > 5
+    for name in names:
+        value = network.state_dict()[name].numpy()
+        step = np.abs(value).max(axis=(1, 2, 3), keepdims=True) / 32
+        steps = got[name] / np.where(step == 0, 1, step)
+        np.testing.assert_allclose(steps, np.round(steps), atol=1e-4, err_msg=name)
+        assert (np.abs(got[name] - value) <= 0.501 * step).all(), name
+    sizes = [
+        write_model(tmp_path / "m.onnx.gz", path.read_bytes()).stat().st_size
+        for path in (tmp_path / "six.onnx", folder / "int8.onnx")
+    ]
+    assert sizes[0] < 0.95 * sizes[1]
+    with pytest.raises(ExportError, match="from 2 to 8, got 9"):
+        quantise(folder / "float.onnx", tmp_path / "nine.onnx", crops, weight_bits=9)
 
 
 def test_scales(rng):

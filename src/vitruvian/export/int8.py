@@ -73,7 +73,7 @@ def export_int8(
     metrics: Sequence[str] = ("pck", "oks_ap"),
     allowed: float = ALLOWED_POINTS,
     force: bool = False,
-    seven_bits: bool = True,
+    weight_bits: int = 7,
     threads: int | None = None,
     judge: Judge | None = None,
 ) -> Int8Report:
@@ -90,7 +90,7 @@ def export_int8(
     metrics : of `METRICS`, shares in [0, 1] where more is better.
     allowed : points that each of the metrics may lose.
     force : keep int8 whatever it loses.
-    seven_bits : as in `quantise`.
+    weight_bits : as in `quantise`.
     judge : measures a model on ``records`` in place of `evaluate` and ``metrics``, e.g. one that finds no joints.
 
     Raises
@@ -102,7 +102,7 @@ def export_int8(
     with tempfile.TemporaryDirectory() as folder:
         plain, small = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         export_onnx(network, card, plain, crops[:16], weights="float32")
-        quantise(plain, small, crops, seven_bits)
+        quantise(plain, small, crops, weight_bits)
         write_card(small, small, card)
         with closing(OrtBackend(plain, threads)) as one, closing(OrtBackend(small, threads)) as two:
             measure = judge or (lambda backend, of: _judge_joints(backend, of, metrics))

@@ -136,7 +136,18 @@ def _to_onnx(deployed: _Deployed, example: Tensor) -> Any:
     model = program.model_proto
     _drop_zero_biases(model)
     _name_as_the_network(model.graph)
+    _add_what_only_teaches(model.graph, deployed.network)
     return model
+
+
+def _add_what_only_teaches(graph: Any, network: nn.Module) -> None:
+    """Parameters that only training computes with, such as the heads of earlier stacks, come along as well: without
+    them no training could go on from the file."""
+    to_tensor = need("onnx.numpy_helper", "train", "ONNX export").from_array
+    there = {t.name for t in graph.initializer}
+    for name, value in network.state_dict().items():
+        if name not in there and value.dtype == torch.float32:
+            graph.initializer.append(to_tensor(value.numpy(), name))
 
 
 def _drop_zero_biases(model: Any) -> None:

@@ -5,8 +5,9 @@ Inference", section 2 (affine 8-bit numbers): 8-bit unsigned activations, 8-bit 
 channel, as pairs of Quantize and Dequantize nodes.
 
 Weights take seven of their eight bits by default: on x86 processors without VNNI the products of two neighbours are
-added in 16 bits, where full ones overflow, and the same file would be wrong there. The last layer stays in floating
-point, since joints are read between the cells of its maps.
+added in 16 bits, where full ones overflow, and the same file would be wrong there. Fewer bits make a compressed file
+smaller, and nothing faster. The last layer stays in floating point, since joints are read between the cells of its
+maps.
 
 Batch norms go into the convolutions before them. The file keeps them all the same, and the scales that the weights have
 without them, so that training can go on from it. The 8-bit integers are the same with and without: a batch norm
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ExportError
 from ..extras import need
 from ..weights.onnx_file import INT8, INT8_SCALE, INT8_TRANSPOSED
 from .onnx import rename
@@ -31,25 +33,31 @@ _QUANTISED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Concat", "MaxPo
 _COMPUTING = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def quantise(source: Path, out: Path, crops: np.ndarray, seven_bits: bool = True) -> None:
+def quantise(source: Path, out: Path, crops: np.ndarray, weight_bits: int = 7) -> None:
     """Turn a float32 ONNX file of this project's into an int8 one, calibrated on (N, h, w, 3) uint8 crops.
 
-    The card is lost on the way; the network's parameters are still there, see `weights.onnx_file`. ``seven_bits``: see
-    the module's text.
+    The card is lost on the way; the network's parameters are still there, see `weights.onnx_file`. ``weight_bits``,
+    from 2 to 8: see the module's text; fewer than 7 are for convolutions.
     """
+    if not 2 <= weight_bits <= 8:
+        raise ExportError(f"weight_bits must be from 2 to 8, got {weight_bits}")
     purpose = "int8 export"
     tool, onnx = need("onnxruntime.quantization", "train", purpose), need("onnx", "train", purpose)
     with tempfile.TemporaryDirectory() as folder, _quiet():
+        rounded = Path(folder) / "rounded.onnx"
+        plain = onnx.load(str(source))
+        _round_weights(plain.graph, weight_bits)
+        onnx.save(plain, str(rounded))
         folded = Path(folder) / "folded.onnx"  # batch norms go into convolutions, without which they would stay floats
         shape_tool = need("onnxruntime.quantization.shape_inference", "train", purpose)
-        shape_tool.quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+        shape_tool.quant_pre_process(str(rounded), str(folded), skip_symbolic_shape=True)
         tool.quantize_static(
             str(folded),
             str(out),
             _Crops(crops),
             quant_format=tool.QuantFormat.QDQ,
             per_channel=True,
-            reduce_range=seven_bits,
+            reduce_range=weight_bits < 8,
             activation_type=tool.QuantType.QUInt8,
             weight_type=tool.QuantType.QInt8,
             op_types_to_quantize=list(_QUANTISED),
@@ -57,8 +65,24 @@ def quantise(source: Path, out: Path, crops: np.ndarray, seven_bits: bool = True
             calibrate_method=tool.CalibrationMethod.MinMax,
         )
     model = onnx.load(str(out))
-    _keep_parameters(onnx.load(str(source)).graph, model.graph)
+    _keep_parameters(plain.graph, model.graph)
     onnx.save(model, str(out))
+
+
+def _round_weights(graph: Any, bits: int) -> None:
+    """Make the steps of convolutions' weights longer where there are to be fewer than seven bits' 64 to a side.
+
+    Half as many of twice the length are among the 64, so nothing is rounded a second time.
+    """
+    helper, last = need("onnx.numpy_helper", "train", "int8 export"), _last_layers(graph)
+    used = {node.input[1] for node in graph.node if node.op_type == "Conv" and node.name not in last}
+    for tensor in graph.initializer:
+        if bits >= 7 or tensor.name not in used:
+            continue
+        weights = helper.to_array(tensor)
+        step = np.abs(weights).max(axis=tuple(range(1, weights.ndim)), keepdims=True) / 2 ** (bits - 1)
+        step = np.where(step > 0, step, 1).astype(np.float32)
+        tensor.CopyFrom(helper.from_array(np.round(weights / step) * step, tensor.name))
 
 
 def _keep_parameters(plain: Any, graph: Any) -> None:
