@@ -1,7 +1,8 @@
 """Make a shipped lifter from a training run: ``python tools/ship_lifter.py RUN``.
 
-RUN may also be a shipped lifter's name. Exports the best weights, stored in 8 bits (checked against torch), measures the
-file itself on the held-out takes, and writes the figures onto its card. Run ``python -m benchmarks lifting`` afterwards, for the tables.
+RUN may also be a shipped lifter's name. Exports the best weights, stored in 8 bits (checked against torch), measures
+the file itself on the held-out takes, and writes the figures onto its card. Run ``python -m benchmarks lifting``
+afterwards, for the tables.
 """
 
 from __future__ import annotations
