@@ -29,6 +29,8 @@ def main() -> None:
     options = arguments.parse_args()
     path = find_weights(options.weights)
     card = read_card(path)
+    if card.model != "compact" or card.options.get("stacks", 1) != 1:
+        arguments.error(f"takes a CompactNet of one pass; got {card.model}, {card.options}")
     network = build_model(card.model, len(card.skeleton), card.codec, **card.options)
     load_into(network, path)
     narrow = {**card.options, "inner": tuple(options.inner)}

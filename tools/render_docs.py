@@ -97,10 +97,18 @@ def scores() -> str:
 def per_joint() -> str:
     """PCK@0.2 for each joint."""
     result = _load("accuracy")
-    names, columns = [m["model"] for m in result["models"]], [m["per_joint"] for m in result["models"]]
+    found: dict[str, dict[str, dict]] = {}
+    names = [m["model"] for m in result["models"]]
+    for model in result["models"]:
+        for joint in model["per_joint"]:
+            found.setdefault(joint["joint"], {})[model["model"]] = joint
     rows = [
-        (joints[0]["joint"], joints[0]["count"], *(f"{joint['value']:.3f}" for joint in joints))
-        for joints in zip(*columns, strict=True)
+        (
+            joint,
+            next(iter(of.values()))["count"],
+            *(f"{of[name]['value']:.3f}" if name in of else "-" for name in names),
+        )
+        for joint, of in found.items()
     ]
     header = ("joint", "labelled", *(f"{name}, PCK@0.2 with flip" for name in names))
     return _table(header, rows) + "\n\n" + _origin(result)

@@ -213,7 +213,9 @@ FIGURES = {"boxes": detector_figures, "masks": mask_figures, "joints": pose_figu
 @click.argument("run")
 @click.argument("recipe_path", metavar="RECIPE")
 @click.option("--int8", is_flag=True, help="Ship 8 bits, where that loses little on held-back people.")
-@click.option("--weight-bits", type=int, default=7, show_default=True, help="Fewer make a smaller file.")
+@click.option(
+    "--weight-bits", type=click.IntRange(2, 8), default=7, show_default=True, help="With --int8; fewer: a smaller file."
+)
 @click.option("--calibrate", "calibrates", is_flag=True, help="Turn a pose model's scores into chances.")
 @click.option("--padding", type=float, help="Crops' margin, where validation people say another than training's.")
 def main(run: str, recipe_path: str, int8: bool, weight_bits: int, calibrates: bool, padding: float | None) -> None:

@@ -28,6 +28,8 @@ def main() -> None:
     options = arguments.parse_args()
     path = find_weights(options.weights)
     card = read_card(path).as_float()
+    if card.model != "compact" or card.options.get("stacks", 1) != 1 or options.stacks < 2:
+        arguments.error(f"takes a CompactNet of one pass to two or more; got {card.model}, {card.options}")
     network = build_model(card.model, len(card.skeleton), card.codec, **card.options)
     load_into(network, path)
     deep = {**card.options, "stacks": options.stacks}

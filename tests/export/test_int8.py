@@ -153,6 +153,13 @@ def test_int8_that_loses_too_much_becomes_floats(finder, people, tmp_path, monke
     report = export_int8(network, card, tmp_path / "m.onnx", *arguments, metrics=("oks_ap",), threads=1)
     assert (report.kind, report.loss, report.of_weights) == (kind, 2.0, less)
     assert read_card(tmp_path / "m.onnx").precision == "float32"
+    import onnx
+
+    types = {t.name: t.data_type for t in onnx.load(str(tmp_path / "m.onnx")).graph.initializer}
+    stored = {"int8 weights": ("blur.weight.int8", onnx.TensorProto.INT8)}.get(
+        kind, ("blur.weight", onnx.TensorProto.FLOAT16)
+    )
+    assert types[stored[0]] == stored[1]
     expected = OrtBackend(tmp_path / "m.onnx", threads=1).run(arguments[0]).arrays["heatmaps"]
     with torch.no_grad():
         inputs = torch.from_numpy(arguments[0]).permute(0, 3, 1, 2) / 255

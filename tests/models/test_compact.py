@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -13,7 +14,9 @@ torch = pytest.importorskip("torch")
 from vitruvian.codecs import HeatmapCodec, PixelsCodec
 from vitruvian.errors import VitruvianError
 from vitruvian.models import build_model, side_multiple
+from vitruvian.predict.backends.torch_backend import TorchBackend
 from vitruvian.training import Recipe
+from vitruvian.weights.checkpoint import read_card
 
 
 def test_the_mask_network_is_small() -> None:
@@ -172,3 +175,20 @@ def test_every_pass_is_taught(stacked: Networks) -> None:
 def test_stacks_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(VitruvianError, match="stacks"):
         build_model("compact", 3, HeatmapCodec((64, 64)), **options)
+
+
+def test_the_tool_writes_a_deeper_network_once(
+    load_tool: Callable[[str], Any], tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That finds what the shallower one does; what has two passes already is refused."""
+    deep, deeper = tmp_path / "deep.safetensors", tmp_path / "deeper.safetensors"
+    monkeypatch.setattr("sys.argv", ["stack.py", str(tiny_checkpoint), str(deep)])
+    load_tool("stack").main()
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    expected, found = (TorchBackend(path).run(crops).arrays for path in (tiny_checkpoint / "best.safetensors", deep))
+    np.testing.assert_array_equal(found["heatmaps"], expected["heatmaps"])
+    assert read_card(deep).options["stacks"] == 2
+    monkeypatch.setattr("sys.argv", ["stack.py", str(deep), str(deeper)])
+    with pytest.raises(SystemExit):
+        load_tool("stack").main()
+    assert not deeper.exists()

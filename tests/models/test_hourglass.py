@@ -11,9 +11,10 @@ torch = pytest.importorskip("torch")
 
 from vitruvian.codecs import HeatmapCodec, SimccCodec
 from vitruvian.errors import VitruvianError
-from vitruvian.losses import LOSSES
+from vitruvian.losses import LOSSES, heatmap_mse, presence_cross_entropy
 from vitruvian.models import build_model
 from vitruvian.models.hourglass import STACKS
+from vitruvian.preprocess import Preprocess
 from vitruvian.skeletons import get_skeleton
 from vitruvian.training.module import LitPose
 from vitruvian.training.recipe import OptimPart
@@ -78,8 +79,6 @@ def test_heads(head: str, low: float, high: float, rng: np.random.Generator) -> 
 def test_the_loss_is_summed_over_stacks(rng: np.random.Generator) -> None:
     skeleton, codec = get_skeleton("lsp14"), HeatmapCodec(size_wh=(64, 64))
     network = build_model("hourglass", 14, codec, stacks=2, width=8)
-    from vitruvian.preprocess import Preprocess
-
     options = {"peak_weight": 3.0}
     module = LitPose(
         network, codec, skeleton, Preprocess((64, 64)), "heatmap_mse", options, OptimPart.model_validate({}), 10, 10
@@ -89,6 +88,23 @@ def test_the_loss_is_summed_over_stacks(rng: np.random.Generator) -> None:
     arrays = network.train()(torch.from_numpy(rng.normal(size=(2, 3, 64, 64)).astype(np.float32)))
     one = lambda s: LOSSES["heatmap_mse"]({"heatmaps": arrays[STACKS][:, s]}, targets, **options)  # noqa: E731
     assert module.supervised_loss(arrays, targets).item() == pytest.approx((one(0) + one(1)).item(), rel=1e-6)
+
+
+def test_presence_counts_once(rng: np.random.Generator) -> None:
+    """It is the last stack's alone: as for a network of one stack, whatever the earlier ones find."""
+    codec, options = HeatmapCodec(size_wh=(64, 64), presence=True), {"peak_weight": 3.0, "presence": 0.5}
+    network = build_model("compact", 14, codec, widths=(8, 8, 8, 8), neck=(8, 8), stacks=3)
+    optim = OptimPart.model_validate({})
+    preprocess = Preprocess((64, 64))
+    module = LitPose(network, codec, get_skeleton("lsp14"), preprocess, "heatmap_mse", options, optim, 10, 10)
+    targets = codec.encode_torch(
+        torch.from_numpy(rng.uniform(5, 58, (2, 14, 2)).astype(np.float32)), torch.full((2, 14), 2)
+    )
+    arrays = network.train()(torch.from_numpy(rng.normal(size=(2, 3, 64, 64)).astype(np.float32)))
+    maps = [heatmap_mse({"heatmaps": each}, targets, peak_weight=3.0) for each in arrays[STACKS].unbind(1)]
+    expected = sum(maps) + 0.5 * presence_cross_entropy(arrays, targets)
+    assert module.supervised_loss(arrays, targets).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert presence_cross_entropy(arrays, targets) > 0.1
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         with pytest.raises(ExportError, match="differs from torch"):
             export_lifter(network, card, folder / "no.onnx", inputs, tolerance_mm=-1)
         assert not (folder / "no.onnx").exists()
+        small = folder / f"{name}.onnx.gz"
+        assert export_lifter(network, card, small, inputs, weights="int8") < 0.01
+        assert small.stat().st_size < files[name].stat().st_size
     return files
 
 
@@ -146,6 +149,17 @@ def test_rows_of_poses(rng: np.random.Generator, tiny: dict[str, Path]) -> None:
     with Lifter(tiny["lifter_mlp"]) as lifter:
         alone = lifter(frames[2], threshold=0).joints_mm[0]
         np.testing.assert_allclose(lifter.lift_frames(frames, threshold=0).joints_mm[2], alone, atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["lifter_mlp", "lifter_temporal"])
+def test_eight_bits_and_compression(rng: np.random.Generator, tiny: dict[str, Path], name: str) -> None:
+    """A file of either is found by its path, and lifts the same people to nearly the same place."""
+    path = tiny[name].with_suffix(".onnx.gz")
+    assert find_lifter(path) == path
+    inputs = rng.normal(size=(4, 14, 3) if name == "lifter_mlp" else (2, 12, 14, 3)).astype(np.float32)
+    with Lifter(tiny[name]) as half, Lifter(path) as small:
+        expected, found = half.run(inputs), small.run(inputs)
+    assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
 
 
 def test_files_that_are_none(tmp_path: Path, tiny_model: Path) -> None:

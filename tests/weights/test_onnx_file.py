@@ -63,8 +63,17 @@ def test_a_broken_file_is_named(packed: Path, cut: int) -> None:
     """Nothing at all, a part of the header, of the data, and without the last byte of the checksum."""
     packed.write_bytes(packed.read_bytes()[:cut])
     for reader in (read_card, read_state, find_and_load):
-        with pytest.raises(WeightsError, match=r"tiny\.onnx\.gz is not an ONNX model that can be read"):
+        with pytest.raises(WeightsError, match=r"tiny\.onnx\.gz is not an ONNX model that can be read") as caught:
             reader(packed)
+        assert str(caught.value).count("can be read") == 1
+
+
+def test_what_was_packed_in_pieces_is_read_whole(tiny_model: Path, tmp_path: Path) -> None:
+    """As parallel packers do, one gzip stream after the other."""
+    blob = tiny_model.read_bytes()
+    path = tmp_path / "pieces.onnx.gz"
+    path.write_bytes(gzip.compress(blob[:1000]) + gzip.compress(blob[1000:]))
+    assert read_model(path) == blob
 
 
 def find_and_load(path: Path) -> object:

@@ -57,12 +57,13 @@ def command(
     from ..evaluate import counts
     from ..formats import read
     from ..formats.writing import write_text
+    from ..weights.onnx_file import is_onnx
 
     results = Path(model).suffix.lower() == ".json"
     if results and (reliability or calibrate or flip or backend):
         raise click.UsageError("--reliability, --calibrate, --flip and --backend are about a model, not about results")
-    if calibrate is not None and calibrate.suffix.lower() != ".onnx":
-        raise click.BadParameter(f"must end in .onnx, got '{calibrate}'", param_hint="--calibrate")
+    if calibrate is not None and not is_onnx(calibrate):
+        raise click.BadParameter(f"must end in .onnx or .onnx.gz, got '{calibrate}'", param_hint="--calibrate")
     found = read(format_name, annotations, images=images, keep_unlabelled=results)
     click.echo(str(found.report))
     records = found.records

@@ -55,7 +55,7 @@ def command(
     """Export MODEL (a training run's folder, a .safetensors file, or an .onnx file of ours) to OUT.onnx.
 
     The file's outputs are compared with torch's; one that differs is not written. With --int8 the command says what
-    that loses in PCK and AP; beyond 0.5 points it writes float16 weights instead.
+    that loses in PCK and AP; beyond 0.5 points it writes a file for arithmetic in floats instead.
     """
     from ..extras import need
 

@@ -48,13 +48,13 @@ def export_lifter(
     check_weights(weights)
     path = Path(path)
     network = copy.deepcopy(network).cpu().eval()
-    round_weights(network, weights)
+    large = round_weights(network, weights)
     example = torch.from_numpy(np.asarray(inputs, np.float32))
     with torch.no_grad():
         expected = network(example).numpy()
     with atomic_path(path) as temporary:
         model = _to_onnx(network, example, rows=card.frames > 1)
-        store_weights(model, weights)
+        store_weights(model, weights, large)
         entry = model.metadata_props.add()
         entry.key, entry.value = METADATA_KEY, card.to_json()
         write_model(temporary, model.SerializeToString())

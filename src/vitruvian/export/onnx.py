@@ -102,10 +102,10 @@ def export_onnx(
         )
     network = copy.deepcopy(network).cpu()  # rounding and evaluation mode are no business of the caller's network
     deployed = _Deployed(network, card).eval()
-    round_weights(network, weights)
+    large = round_weights(network, weights)
     with atomic_path(path) as temporary:
         model = _to_onnx(deployed, torch.from_numpy(crops[:2].copy() if len(crops) > 1 else np.repeat(crops, 2, 0)))
-        store_weights(model, weights)
+        store_weights(model, weights, large)
         entry = model.metadata_props.add()
         entry.key, entry.value = METADATA_KEY, card.as_float().to_json()
         write_model(temporary, model.SerializeToString())

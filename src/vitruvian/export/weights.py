@@ -1,13 +1,15 @@
 """Large weights stored in fewer bits than the floats that runtimes compute with.
 
-As float16 behind a Cast, half the size; or as 8-bit integers with a scale for every output channel, its largest weight
-over 127, a quarter of the size (Jacob et al., CVPR 2018, "Quantization and Training of Neural Networks for Efficient
-Integer-Arithmetic-Only Inference", section 2.1, of weights alone). Runtimes undo either when loading, so neither costs
+As float16 behind a Cast, half the size; or as 8-bit integers, a quarter, with a scale for each first index (a
+convolution's output channel, a transposed one's input channel), its largest weight over 127 (Jacob et al., CVPR 2018,
+"Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", section 2.1, of weights
+alone). Runtimes undo either when loading, so neither costs
 or saves time; 8-bit arithmetic is `quantise`'s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal, get_args
 
 import torch
@@ -31,16 +33,19 @@ def check_weights(kind: str) -> None:
         raise ExportError(f"weights are stored as {', '.join(WEIGHTS)}; got '{kind}'")
 
 
-def round_weights(network: nn.Module, kind: Weights) -> None:
-    """Round large weights to what they are stored as, in place."""
+def round_weights(network: nn.Module, kind: Weights) -> set[str]:
+    """Round large weights to what they are stored as, in place; their names."""
+    if kind == "float32":
+        return set()
+    large = {name: p for name, p in network.named_parameters() if p.numel() >= _LEAST and p.ndim > 1}
     with torch.no_grad():
-        for parameter in network.parameters():
-            if kind != "float32" and _is_large(parameter):
-                parameter.copy_(parameter.half().float() if kind == "float16" else torch.mul(*_integers(parameter)))
+        for parameter in large.values():
+            parameter.copy_(parameter.half().float() if kind == "float16" else torch.mul(*_integers(parameter)))
+    return set(large)
 
 
-def store_weights(model: Any, kind: Weights) -> None:
-    """Keep the large weights of an ONNX model so, and turn them into floats before anything uses them.
+def store_weights(model: Any, kind: Weights, names: Collection[str]) -> None:
+    """Keep the initializers ``names`` of an ONNX model so, and turn them into floats before anything uses them.
 
     They keep their names in int8 files as in `weights.onnx_file`: NAME.int8 times NAME.int8_scale is NAME.
     """
@@ -51,9 +56,10 @@ def store_weights(model: Any, kind: Weights) -> None:
     to_array, from_array = onnx.numpy_helper.to_array, onnx.numpy_helper.from_array
     nodes, added, large = [], [], {}
     for tensor in model.graph.initializer:
-        if tensor.data_type != float32 or not _is_large(weights := torch.from_numpy(to_array(tensor).copy())):
-            continue
         name = tensor.name
+        if name not in names:
+            continue
+        weights = torch.from_numpy(to_array(tensor).copy())
         large[name] = f"{name}.float32"
         if kind == "float16":
             tensor.CopyFrom(from_array(weights.half().numpy(), name))
@@ -72,10 +78,6 @@ def store_weights(model: Any, kind: Weights) -> None:
     model.graph.initializer.extend(added)
     for value in [value for value in model.graph.value_info if value.name in large]:
         model.graph.value_info.remove(value)  # it says that these are floats
-
-
-def _is_large(weights: Tensor) -> bool:
-    return weights.numel() >= _LEAST and weights.ndim > 1
 
 
 def _integers(weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,14 +27,14 @@ _HEADS = 4
 class _Pass(nn.Module):
     """Strides 16 and 32, and the way back to stride 8."""
 
-    def __init__(
+    def _make_pass(
         self,
         widths: tuple[int, int, int, int],
         depths: tuple[int, int, int],
         neck: tuple[int, int],
         inner: tuple[int, ...],
     ) -> None:
-        super().__init__()
+        """Apart from ``__init__``, so that parts come in the order in which a picture goes through them."""
         _, w8, w16, w32 = widths
         self.stage16 = _stage(w8, w16, depths[1], inner[1])
         self.stage32 = _stage(w16, w32, depths[2], inner[2])
@@ -96,10 +96,11 @@ class CompactNet(_Pass):
             raise ShapeError(f"stacks must be a whole number from 1 on, got {stacks!r}")
         if stacks > 1 and (context or fine or not isinstance(codec, HeatmapCodec)):
             raise ShapeError("more than one of stacks is for heatmaps, without context and fine")
-        super().__init__(widths, depths, neck, inner)
+        super().__init__()
         stem, w8 = widths[:2]
         self.stem = nn.Sequential(conv_bn_act(3, _FIRST, 3, 2), conv_bn_act(_FIRST, stem, 3, 2))
         self.stage8 = _stage(stem, w8, depths[0], inner[0])
+        self._make_pass(widths, depths, neck, inner)
         self.context = nn.ModuleList(TransformerBlock(neck[0], _HEADS, hidden=2 * neck[0]) for _ in range(context))
         for block in self.context:
             block.start_as_nothing()  # type: ignore[operator]
@@ -158,7 +159,8 @@ class _Again(_Pass):
         joints: int,
         codec: Codec,
     ) -> None:
-        super().__init__(widths, depths, neck, inner)
+        super().__init__()
+        self._make_pass(widths, depths, neck, inner)
         self.merge = nn.Conv2d(neck[1], widths[1], 1)
         nn.init.zeros_(self.merge.weight)
         nn.init.zeros_(self.merge.bias)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..codecs import Codec, HeatmapCodec, PixelsCodec
+from ..codecs.heatmap import PRESENCE
 from ..losses import LOSSES
 from ..models.hourglass import STACKS
 from ..preprocess import Preprocess
@@ -58,7 +59,7 @@ class LitPose(LitOptimised):
 
     def supervised_loss(self, arrays: dict[str, Tensor], targets: Targets) -> Tensor:
         """The recipe's loss; of a stacked network the sum over its stacks, all with the same targets (Newell et al.,
-        ECCV 2016, section 3.2), in which what belongs to no stack counts once for each.
+        ECCV 2016, section 3.2). What joints are in the picture is for the last stack alone to say.
 
         Raises
         ------
@@ -66,8 +67,11 @@ class LitPose(LitOptimised):
             It is not finite.
         """
         stacks = arrays.get(STACKS)
-        every = [arrays] if stacks is None else [{**arrays, HeatmapCodec.array: maps} for maps in stacks.unbind(1)]
-        loss = torch.stack([self.loss(one, targets, **self.loss_options) for one in every]).sum()
+        loss = self.loss(arrays, targets, **self.loss_options)
+        if stacks is not None:
+            options = {name: value for name, value in self.loss_options.items() if name != PRESENCE}
+            earlier = [{HeatmapCodec.array: maps} for maps in stacks.unbind(1)[:-1]]
+            loss = torch.stack([loss, *(self.loss(one, targets, **options) for one in earlier)]).sum()
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss.item()} at step {self.global_step}; a lower optim.lr or optim.clip helps"

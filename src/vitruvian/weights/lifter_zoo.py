@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from ..errors import WeightsError
+from .onnx_file import is_onnx
 from .zoo import FILES
 
 LIFTER_FILES = FILES / "lifter"
@@ -24,7 +25,8 @@ DEFAULT_LIFTER = "lifter-s"
 
 
 def find_lifter(name_or_path: str | os.PathLike) -> Path:
-    """The file that a lifter's name or path stands for: ``"default"``, a name in `LIFTER_ZOO`, or an ``.onnx`` file.
+    """The file that a lifter's name or path stands for: ``"default"``, a name in `LIFTER_ZOO`, or an ``.onnx`` or
+    ``.onnx.gz`` file.
 
     Raises `WeightsError` for nothing of that name; the message lists the shipped ones.
     """
@@ -38,11 +40,11 @@ def find_lifter(name_or_path: str | os.PathLike) -> Path:
             )
         return path
     path = Path(text)
-    if path.is_file() and path.suffix.lower() == ".onnx":
+    if path.is_file() and is_onnx(path):
         return path
     nearest = difflib.get_close_matches(text, ["default", *LIFTER_ZOO], n=1)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
     raise WeightsError(
         f"no lifter '{text}'{hint} Shipped: {', '.join(sorted(LIFTER_ZOO))} (default: {DEFAULT_LIFTER}). A path must "
-        "lead to an .onnx file; a training run's best.safetensors is made into one by export_lifter."
+        "lead to an .onnx or .onnx.gz file; a training run's best.safetensors is made into one by export_lifter."
     )

@@ -3,14 +3,15 @@
 A file ends in ``.onnx``, or in ``.onnx.gz`` where it is compressed (gzip), as the shipped ones are: 8-bit weights have
 little more than six bits to say, so that saves a quarter.
 
-A parameter NAME of the network is the initializer of that name, or in int8 files ``NAME.int8``, with which the graph
-computes, times ``NAME.int8_scale``, which is there for readers alone: the graph's own scales are those of weights that
-have taken in a batch norm, and no training could go on from these. Linear layers compute with their weights transposed,
+A parameter NAME of the network is the initializer of that name, or ``NAME.int8`` times ``NAME.int8_scale``. Graphs that
+compute in 8 bits have that scale for readers alone: their own are those of weights that have taken in a batch norm, and
+no training could go on from these. Linear layers compute with their weights transposed,
 ``NAME.int8_transposed``.
 """
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,12 @@ def read_model(path: str | Path) -> bytes:
     path = Path(path)
     try:
         blob = path.read_bytes()
-        return zlib.decompress(blob, _GZIP) if path.suffix.lower() == ".gz" else blob
-    except (OSError, zlib.error) as error:
+        blob = gzip.decompress(blob) if path.suffix.lower() == ".gz" else blob
+    except (OSError, EOFError, zlib.error) as error:
         raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
+    if not blob:
+        raise WeightsError(f"{path} is not an ONNX model that can be read: it is empty")
+    return blob
 
 
 def openable(path: str | Path) -> str | bytes:
@@ -75,8 +79,9 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # metadata needs no optimised graph
     options.log_severity_level = 4
+    model = openable(path)
     try:
-        session = ort.InferenceSession(openable(path), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own, undocumented types
         raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
     return dict(session.get_modelmeta().custom_metadata_map)
@@ -107,8 +112,8 @@ def write_card(source: str | Path, out: str | Path, card: Card) -> Path:
 
 
 def _parsed(path: str | Path, purpose: str) -> Any:
-    onnx, blob = need("onnx", "train", purpose), read_model(path)
+    onnx, model = need("onnx", "train", purpose), openable(path)
     try:
-        return onnx.load_model_from_string(blob)
+        return onnx.load(model) if isinstance(model, str) else onnx.load_model_from_string(model)
     except Exception as error:  # protobuf's DecodeError and its kin
         raise WeightsError(f"{path} is not an ONNX model that can be read: {error}") from error
