@@ -83,5 +83,5 @@ def find_and_load(path: Path) -> object:
 def test_what_is_no_gzip_is_named(tiny_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "tiny.onnx.gz"
     path.write_bytes(tiny_model.read_bytes())
-    with pytest.raises(WeightsError, match="incorrect header check"):
+    with pytest.raises(WeightsError, match="Not a gzipped file"):
         load_backend(path)
