@@ -154,7 +154,8 @@ def test_every_family_and_head_can_be_exported(model, options, codec, network_an
     assert report.max_output_difference < 1e-4
     assert report.max_score < 1e-3
     rounded = copy.deepcopy(network)
-    assert round_weights(rounded, "int8")
+    names = round_weights(rounded, "int8")
+    assert names or model == "harmonic"  # whose parameters are few: a filter is a radius of them, turned
     backend = OrtBackend(tmp_path / "m.onnx", threads=1)
     arrays = backend.run(crops(rng, card, 2)).arrays
     assert {k: v.shape[1:] for k, v in arrays.items()} == codec.shapes(len(card.skeleton))

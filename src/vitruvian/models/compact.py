@@ -130,7 +130,7 @@ class CompactNet(_Pass):
         for again in self.again:
             y8 = again(x8, y8)
             if self.training or again is self.again[-1]:
-                every.append(again.head(y8))
+                every.append(again.head(y8))  # type: ignore[operator]
         if not self.training:
             return every[-1]
         return every[-1] | {STACKS: torch.stack([each[HeatmapCodec.array] for each in every], dim=1)}
