@@ -18,6 +18,7 @@ FILES = Path(__file__).parent / "files"
 
 ZOO: dict[str, str] = {
     "person-detector": "person-detector.onnx.gz",
+    "vitruvian-m": "vitruvian-m.onnx.gz",
     "vitruvian-mask": "vitruvian-mask.onnx.gz",
     "vitruvian-s": "vitruvian-s.onnx.gz",
 }
