@@ -241,7 +241,7 @@ def test_report(records, tmp_path):
     assert {"split", "boxes", "flip", "images", "runtime", "date", "commit", "versions"} <= set(loaded)
     assert loaded["select"] is None
     report = to_report(results, oracle, split="dev", boxes="truth", flip=False, images=5, select=Selection())
-    chosen = {"rescore_above": 0.2, "same_person": 0.9, "all_joints": True, "person_above": None}
+    chosen = {"rescore_above": 0.2, "same_person": 0.9, "all_joints": True, "person_above": None, "sure_box": None}
     assert report["select"] == chosen
 
 

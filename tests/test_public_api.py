@@ -12,7 +12,7 @@ import pytest
 
 import vitruvian
 
-SELECTION = "Selection(rescore_above=0.2, same_person=0.9, all_joints=True, person_above=None)"
+SELECTION = "Selection(rescore_above=0.2, same_person=0.9, all_joints=True, person_above=None, sure_box=None)"
 
 # Changing a line here changes what users' programs call: say so in CHANGELOG.md.
 SIGNATURES = {

@@ -39,7 +39,7 @@ from vitruvian.models import build_model
 from vitruvian.predict import PersonDetector
 from vitruvian.predict.backends import OrtBackend
 from vitruvian.predict.masks import has_masks
-from vitruvian.provenance import portable
+from vitruvian.provenance import portable, provenance
 from vitruvian.training import Recipe
 from vitruvian.training.build import sources_of
 from vitruvian.training.sources import load_records
@@ -168,7 +168,14 @@ def pose_figures(name: str) -> list[dict[str, Any]]:
     for joint in measured["per_joint"]:
         about = {"metric": first["metric"], "split": first["data"], "joint": joint["joint"], "labelled": joint["count"]}
         rows.append({**about, "boxes": "ground truth", "flip": True, "value": round(joint["value"], 4)})
-    return [*rows, *score_figures(name)]
+    times = [speed(measured[f"ms_per_person_batch_{n}"], batch=n) for n in (1, 8)]
+    return [*rows, *score_figures(name), *times]
+
+
+def speed(milliseconds: float, thing: str = "person", **about: Any) -> dict[str, Any]:
+    """A row of time, with the machine that took it."""
+    where = {"machine": provenance()["machine"], "threads": 2, **about}
+    return {"metric": f"ms a {thing}", **where, "value": round(milliseconds, 1)}
 
 
 def score_figures(name: str) -> list[dict[str, Any]]:
@@ -196,7 +203,8 @@ def detector_figures(_: str) -> list[dict[str, Any]]:
     rows = [{"metric": f"person {name}", **split, "value": round(found["stats"][name], 4)} for name in ("AP50", "AP")]
     nobody = {"split": "COCO without people, held back", "photos": found["photos_without_people"]}
     value = round(found["false_positives_per_photo_without_people"], 3)
-    return [*rows, {"metric": "false positives per photo", **nobody, "value": value}]
+    time = speed(found["ms_per_photo"], "photo")
+    return [*rows, {"metric": "false positives per photo", **nobody, "value": value}, time]
 
 
 def mask_figures(_: str) -> list[dict[str, Any]]:
@@ -208,7 +216,7 @@ def mask_figures(_: str) -> list[dict[str, Any]]:
         about = {"split": row["data"], "people": row["people"], "boxes": "ground truth", "flip": row["flip"]}
         for metric, name in (("mean Dice", "mask_dice"), ("mean Dice in the box", "mask_dice_in_box")):
             rows.append({"metric": metric, **about, "value": round(row[name], 4)})
-    return rows
+    return [*rows, speed(measured["ms_per_person"], batch=measured["batch"])]
 
 
 FIGURES = {"boxes": detector_figures, "masks": mask_figures, "joints": pose_figures}
@@ -229,9 +237,11 @@ FIGURES = {"boxes": detector_figures, "masks": mask_figures, "joints": pose_figu
     help="COCO boxes of everybody in photos that int8 of a detector is judged on "
     "as well, after the held-back ones, whose 84 people move by a point of AP by chance.",
 )
+@click.option("--begun-with", metavar="NAME", help="A shipped model whose weights the training began with.")
 def main(
     run: str,
     recipe_path: str,
+    begun_with: str | None,
     int8: bool,
     weight_bits: int,
     calibrates: bool,
@@ -248,8 +258,11 @@ def main(
         raise click.UsageError("--also is for detectors with --int8")
     if calibrates and kind != "joints":
         raise click.UsageError(f"--calibrate is for models of joints; '{recipe.name}' finds {kind}")
+    data = data_of(Path(recipe_path))
+    if begun_with:
+        data += tuple(row | {"parts": [begun_with]} for row in read_card(find_weights(begun_with)).data)
     card = replace(
-        card, name=recipe.name, data=data_of(Path(recipe_path)), provenance=portable(card.provenance), calibration=None,
+        card, name=recipe.name, data=data, provenance=portable(card.provenance), calibration=None,
         person_above=None, present_above=None,
         notes={"boxes": DETECTOR_NOTES, "masks": MASK_NOTES, "joints": NOTES + SCORES}[kind],
         metrics=tuple(row for row in card.metrics if row.get("split") == "validation"),

@@ -99,8 +99,9 @@ def test_two_kinds_of_boxes_in_one_report(evaluate, annotations, tiny_checkpoint
     report = json.loads(out.read_text())
     (detected,) = report["compared_with"]
     assert (report["boxes"], detected["boxes"]) == ("truth", "boxes.json")
-    assert report["select"] == {"rescore_above": 0.2, "same_person": None, "all_joints": True, "person_above": None}
-    assert detected["select"] == {"rescore_above": 0.2, "same_person": 0.9, "all_joints": True, "person_above": None}
+    rest = {"all_joints": True, "person_above": None, "sure_box": None}
+    assert report["select"] == {"rescore_above": 0.2, "same_person": None, **rest}
+    assert detected["select"] == {"rescore_above": 0.2, "same_person": 0.9, **rest}
     counts = [r["metrics"]["oks_ap"]["details"]["predictions"] for r in (report, detected)]
     assert counts == [2, 1]
     last = [line for line in done.output.splitlines() if line.startswith("tiny, boxes: ")]

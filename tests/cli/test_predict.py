@@ -287,6 +287,10 @@ def test_a_photo_named_like_anothers_cut_out_does_not_replace_it(tmp_path):
 
 
 def test_a_least_score_without_a_detector_is_refused(call, photos, tiny_model):
+    for options in (("--detector", "none"), ("--detector", tiny_model, "--detector-layout", "yolo")):
+        done = call("predict", photos, "--model", tiny_model, *options, "--detect-once")
+        assert done.exit_code == 2
+        assert "--detect-once is for this project's detectors" in done.output
     done = call("predict", photos, "--model", tiny_model, "--detector", "none", "--detect-above", "0.9")
     assert done.exit_code == 2
     assert "--detect-above is for a detector" in done.output

@@ -194,7 +194,7 @@ def test_another_judge(finder, people, tmp_path):
     assert not np.array_equal(seen[0][0], seen[1][0])
 
 
-def test_the_command_says_what_it_costs(tmp_path, rng):
+def test_the_command_says_what_it_costs(tmp_path, rng, monkeypatch):
     """Of a network with fresh weights: nothing to lose, but everything has to run."""
     from vitruvian.skeletons import COCO17
 
@@ -220,3 +220,16 @@ def test_the_command_says_what_it_costs(tmp_path, rng):
     assert json.loads(json.dumps(read_card(tmp_path / "m.onnx").provenance["int8"]))["people"] == 6
     assert CliRunner().invoke(main, [*arguments, "--force"]).exit_code == 2
     assert CliRunner().invoke(main, [*arguments, *data, "--weights", "float32"]).exit_code == 2
+
+    lost = iter((0.6, 0.5, 0.598))
+    monkeypatch.setattr(int8, "_judge_joints", lambda *_: {"pck": next(lost)})
+    done = CliRunner().invoke(main, [*arguments, *data[:-1]])
+    assert done.exit_code == 0, done.output
+    for words in (
+        "pck: float32 0.6000, int8 0.5000, loss +10.00 points",
+        "pck with weights alone in 8 bits: 0.5980, loss +0.20 points",
+        "int8 loses more than 0.5 points; written for arithmetic in floats, weights stored as int8 (--force",
+        "m.onnx (int8 weights, ",
+    ):
+        assert words in done.output
+    assert read_card(tmp_path / "m.onnx").precision == "float32"

@@ -13,6 +13,7 @@ from vitruvian.data import read_image
 from vitruvian.errors import ShapeError, WeightsError
 from vitruvian.geometry import boxes as box_tools
 from vitruvian.predict import Detections, PersonDetector, Predictor, load, load_detector
+from vitruvian.predict.person_detector import _own, parts
 from vitruvian.predict.select import Selection
 from vitruvian.preprocess import Preprocess
 from vitruvian.skeletons import PERSON
@@ -99,6 +100,105 @@ def test_what_a_detector_mistook_for_a_person_is_dropped(finder) -> None:
         assert len(predictor.predict(bright, select=None)) == 1
         assert len(predictor.predict(bright, select=Selection(person_above=0.0))) == 1
         predictor.card = card
+
+
+def test_a_box_that_the_detector_doubts_needs_surer_joints(finder) -> None:
+    """By the figure that the detector says; one that says none is believed."""
+    bright = np.zeros((60, 80, 3), np.uint8)
+    bright[10:50, 20:60] = 200
+    doubt = lambda _: (np.array([[19.5, 9.5, 59.5, 49.5]]), np.array([0.2]))  # noqa: E731
+    with Predictor(finder) as predictor:
+        mean = float(predictor.predict(bright, boxes=np.array([[19.5, 9.5, 59.5, 49.5]])).scores.mean())
+        predictor.card = replace(predictor.card, person_above=mean - 0.001)
+        assert len(predictor.predict(bright, boxes=doubt)) == 1
+        detector = PersonDetector(BrightFinder())
+        assert detector.sure == detector.card.codec.sure == 0.8  # type: ignore[attr-defined]
+        assert len(predictor.predict(bright, boxes=detector)) == 1  # at 0.88
+        detector._codec = replace(detector._codec, sure=1.0)
+        assert len(predictor.predict(bright, boxes=detector)) == 0
+        assert len(predictor.predict(bright, boxes=detector, select=Selection(sure_box=0.8))) == 1
+
+
+# --- parts of the image ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looked() -> tuple[PersonDetector, list[int]]:
+    """A detector, and how many crops each of its looks had."""
+    finder, looks = BrightFinder(), []
+    run = finder.run
+    finder.run = lambda crops: (looks.append(len(crops)), run(crops))[1]  # type: ignore[method-assign]
+    return PersonDetector(finder), looks
+
+
+def test_parts_cover_the_image_and_whoever_is_small_is_whole_in_one(rng: np.random.Generator) -> None:
+    for _ in range(50):
+        width, height = (int(side) for side in rng.integers(1, 4000, 2))
+        areas = parts((width, height))
+        side = max(width, height) / 1.7
+        np.testing.assert_allclose(areas[:, 2:] - areas[:, :2], side)
+        assert len(areas) == (4 if min(width, height) > side else 2)
+        size = rng.uniform(0, 0.3 * side, (100, 2)).clip(max=(width, height))
+        low = rng.uniform(-0.5, np.array([width, height]) - 0.5 - size)
+        inside = (areas[:, None, :2] <= low + 1e-6) & (areas[:, None, 2:] >= low + size - 1e-6)
+        assert inside.all(axis=2).any(axis=0).all()
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "bright", "looks"),
+    [
+        ((640, 480), (100, 100, 140, 150), [1, 4]),
+        ((640, 360), (100, 100, 140, 150), [1, 2]),
+        ((300, 900), (100, 100, 140, 150), [1, 2]),
+        ((640, 480), None, [1, 4]),  # nobody there, as far as one can see
+        ((640, 480), (100, 50, 150, 400), [1]),  # somebody large
+        ((160, 120), (20, 20, 40, 40), [1]),  # there is no more to see from nearer
+    ],
+)
+def test_parts_are_looked_at_where_nobody_is_large(size_wh, bright, looks, looked) -> None:
+    image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    if bright is not None:
+        x0, y0, x1, y1 = bright
+        image[y0:y1, x0:x1] = 255
+    detector, seen = looked
+    boxes, _ = detector(image)
+    assert seen == looks
+    assert len(boxes) == (bright is not None)
+    detector.once = True
+    detector(image)
+    assert seen == [*looks, 1]
+
+
+def test_parts_tell_apart_what_the_whole_does_not(looked) -> None:
+    """The finder draws one box around all it sees, so two people need two looks; half people are no part's to say."""
+    image = np.zeros((480, 640, 3), np.uint8)
+    truth = np.array([[130, 130, 160, 190], [420, 150, 444, 200]])
+    for x0, y0, x1, y1 in truth:
+        image[y0:y1, x0:x1] = 255
+    boxes, _ = looked[0](image)
+    both = [*truth.min(axis=0)[:2], *truth.max(axis=0)[2:]]
+    expected = np.array([both, *truth]) - 0.5
+    overlaps = box_tools.iou(expected, boxes)
+    assert len(boxes) == 3
+    assert (overlaps.max(axis=1) > 0.8).all()
+
+
+@pytest.mark.parametrize(
+    ("box", "kept"),
+    [
+        ((20, 20, 60, 90), True),
+        ((-0.5, -0.5, 60, 90), True),  # at the image's edge there is no more of a person
+        ((300, 20, 376, 90), False),  # it ends where the part does
+        ((300, 20, 380, 90), False),
+        ((20, 20, 60, 207), True),
+        ((20, 20, 60, 209), False),  # the whole image shows those
+    ],
+)
+def test_what_a_part_may_say(box, kept) -> None:
+    size_wh = (640, 480)
+    part, scores = parts(size_wh)[0], np.array([0.5])
+    np.testing.assert_allclose(part[2:], 640 / 1.7 - 0.5)
+    assert len(_own(np.array([box], np.float64), scores, part, size_wh)[0]) == kept
 
 
 def test_without_a_detector_an_image_is_one_person(finder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,6 +140,25 @@ def test_who_has_no_persons_joints_is_dropped(rng):
     assert len(kept) == 2
     assert len(Selection(person_above=1.0)(poses)) == 0
     assert len(Selection(person_above=0.0)(poses)) == 3
+
+
+def test_unsure_boxes_need_surer_joints(rng):
+    """Written out: box times joints squared, where the box is not sure; the box alone decides nothing above that."""
+    box_scores = rng.uniform(0, 1, 200)
+    poses = people(rng, box_scores, apart_px=400.0)
+    poses = replace(poses, scores=poses.scores * rng.uniform(0, 1.5, (200, 1)).clip(max=1))
+    for above, sure in ((0.5, 0.8), (0.4, 0.3), (0.6, 1.0)):
+        kept = Selection(person_above=above, sure_box=sure, same_person=None)(poses)
+        expected = []
+        for box, joints in zip(poses.box_scores, poses.scores.astype(np.float64), strict=True):
+            joint = joints.mean()
+            expected.append(joint >= above if box >= sure else box * joint**2 >= sure * above**2)
+        assert 0 < sum(expected) < 200
+        np.testing.assert_array_equal(kept.keypoints, poses.keypoints[expected])
+    given = replace(poses, box_scores=None)
+    assert len(Selection(person_above=0.5, sure_box=0.8)(given)) == (poses.scores.mean(axis=1) >= 0.5).sum()
+    with pytest.raises(ShapeError, match="sure_box must be None or lie in 0..1"):
+        Selection(sure_box=2.0)
 
 
 def test_what_does_not_fit_is_refused(rng):

@@ -21,7 +21,7 @@ LAYOUTS = ("yolo", "yolo_transposed", "yolo_objectness", "boxes_scores_labels", 
 
 
 def detector_options(function: F) -> F:
-    """``--detector``, ``--detect-above`` and ``--detector-layout``; see `DetectorChoice`."""
+    """``--detector``, ``--detect-above``, ``--detect-once`` and ``--detector-layout``; see `DetectorChoice`."""
     for option in reversed(
         (
             click.option(
@@ -37,6 +37,12 @@ def detector_options(function: F) -> F:
                 help="People with a lower score are left out; by default what the detector's card says.",
             ),
             click.option(
+                "--detect-once",
+                is_flag=True,
+                help="Look for people in the whole image alone; by default in its parts as well, where nobody in it "
+                "is large.",
+            ),
+            click.option(
                 "--detector-layout",
                 type=click.Choice(LAYOUTS),
                 help="For an ONNX detector of another maker: how its outputs are read.",
@@ -49,11 +55,12 @@ def detector_options(function: F) -> F:
 
 @dataclass(frozen=True)
 class DetectorChoice:
-    """The options ``--detector``, ``--detect-above`` and ``--detector-layout``."""
+    """The options ``--detector``, ``--detect-above``, ``--detector-layout`` and ``--detect-once``."""
 
     name: str
     above: float | None
     layout: str | None
+    once: bool = False
 
     def load(self, threads: int | None) -> Detector | None:
         """The detector, or None for ``none``.
@@ -63,18 +70,20 @@ class DetectorChoice:
         WeightsError
             No such file, or neither one of this project's nor an ONNX file with a layout given.
         click.UsageError
-            A layout, and no file; a least score, and no detector.
+            A layout, and no file; a least score, and no detector; to look once, and no detector of this project.
         """
         if self.layout is not None and self.name in ("default", "none"):
             raise click.UsageError("--detector-layout needs --detector FILE")
         if self.above is not None and self.name == "none":
             raise click.UsageError("--detect-above is for a detector; --detector none asks nobody")
+        if self.once and (self.name == "none" or self.layout is not None):
+            raise click.UsageError("--detect-once is for this project's detectors; others look once")
         from ..predict import OnnxDetector, load_detector
 
         if self.name == "none":
             return None
         if self.layout is None:
-            return load_detector(self.name, threads=threads, min_score=self.above)
+            return load_detector(self.name, threads=threads, min_score=self.above, once=self.once)
         if self.above is None:
             return OnnxDetector(self.name, self.layout, threads=threads)
         return OnnxDetector(self.name, self.layout, threads=threads, min_score=self.above)

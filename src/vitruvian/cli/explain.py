@@ -25,6 +25,7 @@ def command(
     boxes: Path | None,
     detector: str,
     detect_above: float | None,
+    detect_once: bool,
     detector_layout: str | None,
     model: str,
     people: int,
@@ -44,7 +45,7 @@ def command(
     from ..predict.explain import explain
 
     image = read_image(photo)
-    choice = DetectorChoice(detector, detect_above, detector_layout)
+    choice = DetectorChoice(detector, detect_above, detector_layout, detect_once)
     finder = None if boxes is not None else choice.load(threads)
     given = choice.boxes(finder, boxes, [photo])
     with output_folder(out), load(model, backend, threads, detector=finder) as predictor:

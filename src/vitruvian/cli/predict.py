@@ -80,6 +80,7 @@ def command(
     boxes: Path | None,
     detector: str,
     detect_above: float | None,
+    detect_once: bool,
     detector_layout: str | None,
     model: str,
     threshold: float | None,
@@ -113,7 +114,7 @@ def command(
     _check_formats(formats)
     lifting = Lifting.wanted(lift, model3d, focal_px, principal_px, height_mm)
     photos = find_images(list(paths), recursive=recursive)
-    choice = DetectorChoice(detector, detect_above, detector_layout)
+    choice = DetectorChoice(detector, detect_above, detector_layout, detect_once)
     finder = None if boxes is not None else choice.load(threads)
     people = choice.boxes(finder, boxes, photos)
     pictures = [] if no_draw else _picture_paths(photos, out)

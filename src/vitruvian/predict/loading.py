@@ -28,6 +28,7 @@ class Loaded:
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     box_scores: np.ndarray | None = None
     boxes_from: str = "given"
+    sure_box: float | None = None
     error: VitruvianError | None = None
 
     @property
@@ -44,18 +45,19 @@ def load_all(jobs: Iterable[tuple[Any, Any]], own_arrays: bool) -> Iterator[Load
             if own_arrays and image is source:
                 image = image.copy()
             size_wh = (image.shape[1], image.shape[0])
-            name, scores, boxes_from = str(path or f"image {index}"), None, "given"
+            name, scores, boxes_from, sure = str(path or f"image {index}"), None, "given", None
             if boxes is None:
                 checked, boxes_from = box_tools.whole_image(size_wh)[None], "whole image"
             elif callable(boxes):
                 (checked, scores), boxes_from = checked_detections(boxes(image), size_wh, name), "detector"
+                sure = getattr(boxes, "sure", None)
             elif isinstance(boxes, Detections):
                 checked, scores = _checked_boxes(boxes.boxes_xyxy, size_wh, name), boxes.scores
                 if np.shape(scores) != (len(checked),):
                     raise ShapeError(f"{name}: got {len(checked)} boxes and scores of shape {np.shape(scores)}")
             else:
                 checked = _checked_boxes(boxes, size_wh, name)
-            yield Loaded(index, path, image, size_wh, checked, scores, boxes_from)
+            yield Loaded(index, path, image, size_wh, checked, scores, boxes_from, sure)
         except VitruvianError as error:
             yield Loaded(index, path, error=error)
 

@@ -35,7 +35,7 @@ def load_masks(
 
     Parameters
     ----------
-    name : a shipped model's name, an ``.onnx`` or ``.safetensors`` file, or a training run's folder.
+    name : a shipped model's name, an ``.onnx`` (or ``.onnx.gz``) or ``.safetensors`` file, or a run's folder.
     backend, threads : as of `load`.
 
     Raises

@@ -50,7 +50,8 @@ def load(
 
     Parameters
     ----------
-    name : ``"default"``, a shipped model's name, an ``.onnx`` or ``.safetensors`` file, or a training run's folder.
+    name : ``"default"``, a shipped model's name, an ``.onnx`` (or ``.onnx.gz``) or ``.safetensors`` file, or a
+        training run's folder.
     backend : ``"onnxruntime"``, ``"openvino"`` or ``"torch"``; by default ONNX Runtime for ``.onnx`` and torch for
         ``.safetensors``.
     threads : CPU threads of the network; None leaves the choice to the backend.
@@ -378,7 +379,7 @@ class _Work:
         )
         if item.box_scores is not None and select is not None:
             if select.person_above is None and item.boxes_from == "detector":
-                select = replace(select, person_above=card.person_above)
+                select = replace(select, person_above=card.person_above, sure_box=select.sure_box or item.sure_box)
             poses = select(poses)
         return Result(item.index, item.path, poses, image=item.image, dropped=len(item.boxes) - len(poses))
 

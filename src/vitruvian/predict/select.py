@@ -142,15 +142,19 @@ class Selection:
     person_above : who has a lower `Poses.mean_scores` is something else that the detector took for a person. None
         drops nobody, but `Predictor` puts the model's own figure there (`Card.person_above`) for boxes that a detector
         of its own has just found.
+    sure_box : in boxes that score s, less than this, ``person_above`` is ``sqrt(sure_box / s)`` times as high: box and
+        joints speak together, joints twice. None asks the same in every box; `Predictor` puts the detector's own figure
+        there (`PersonDetector.sure`; others have none).
     """
 
     rescore_above: float | None = 0.2
     same_person: float | None = 0.9
     all_joints: bool = True
     person_above: float | None = None
+    sure_box: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rescore_above", "same_person", "person_above"):
+        for name in ("rescore_above", "same_person", "person_above", "sure_box"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ShapeError(f"{name} must be None or lie in 0..1, got {value}")
@@ -159,10 +163,16 @@ class Selection:
         """The people that are kept, in the order they came in, with their new scores."""
         poses = replace(poses, rescore_above=self.rescore_above)
         if self.person_above is not None and len(poses):
-            poses = poses.select(np.flatnonzero(poses.mean_scores >= self.person_above))
+            poses = poses.select(np.flatnonzero(poses.mean_scores * self._box_weight(poses) >= self.person_above))
         if self.same_person is None or len(poses) < 2:
             return poses
         counted = None if self.all_joints else poses.scores > (self.rescore_above or 0.0)
         areas, sigmas = box_tools.area(poses.boxes), np.asarray(poses.skeleton.sigmas)
         kept = oks_nms(poses.keypoints, poses.person_scores, areas, sigmas, self.same_person, counted)
         return poses if len(kept) == len(poses) else poses.select(np.sort(kept))
+
+    def _box_weight(self, poses: Poses) -> np.ndarray | float:
+        """(N,) at most 1."""
+        if self.sure_box is None or poses.box_scores is None or self.sure_box == 0:
+            return 1.0
+        return np.sqrt(np.minimum(poses.box_scores / self.sure_box, 1.0))
