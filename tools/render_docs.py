@@ -224,9 +224,9 @@ def hourglass() -> str:
 def detector() -> str:
     """The person detector by itself, and what it does to the pose model."""
     result = _load("detector")
-    found, speed = result["boxes"], result["throughput"]
-    people = f"{found['people']} people in {found['photos']} COCO photos"
-    empty = f"{found['photos_without_people']} photos without people"
+    about, speed = result["boxes"], result["throughput"]
+    people = f"{about['people']} people in {about['photos']} COCO photos"
+    empty = f"{about['photos_without_people']} photos without people"
 
     def column(look: dict[str, Any]) -> list[str]:
         found, left, poses = (look[key] for key in ("boxes", "checked_by_poses", "end_to_end"))
@@ -253,7 +253,7 @@ def detector() -> str:
         f"{speed['people']} people in {speed['photos']} photos, batched against one person at a time: "
         f"{speed['ratio']:.1f} x."
     )
-    return _table(("", "measured", "`--detect-once`"), rows) + f"\n\n{batched}\n\n" + _origin(result)
+    return _table(("", "default", "`--detect-once`"), rows) + f"\n\n{batched}\n\n" + _origin(result)
 
 
 def lifting() -> str:

@@ -5,7 +5,8 @@ on held-back people), measures the exported file itself on people it was not tra
 sources and their terms onto its card; the figures also go into ``benchmarks/results/accuracy.json``, ``detector.json``
 for a person detector, or ``masks.json`` for a model of masks. A new model is added to `ZOO` first. RUN may also be a
 weight file or a shipped model's name. ``--calibrate`` turns scores into chances, fitted on the recipe's validation
-people.
+people; ``--begun-with`` puts the data of another shipped model onto the card, and ``--also`` gives a detector's int8
+more people to be judged on.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ NOTES = (
 SCORES = "The score of a joint is the height of its heatmap's peak, not a calibrated probability."
 CALIBRATED_SCORES = "The score of a joint is the chance that it is right ({right})."
 DETECTOR_NOTES = (
-    "Finds people in photos, in any pose, from about a thirtieth of the photo's longer side on. Trained from "
+    "Finds people in photos, in any pose, from about a fiftieth of the photo's longer side on (a thirtieth where "
+    "somebody is large, or looking once). Trained from "
     "scratch on few photos (62 with every person's box), on composites of them and on rendered people: expect misses "
     "in crowds, of the heavily hidden and of the very small, and now and then a box on something that is nobody. "
     "Behind it a pose model drops boxes without a person's joints."
@@ -107,7 +109,7 @@ def crops_for(recipe: Recipe, card: Card, each: int = 64) -> np.ndarray:
 
 def average_precision(backend: OrtBackend, records: Sequence[Record]) -> dict[str, float | None]:
     """How int8 judges a person detector."""
-    every = PersonDetector(backend, detector.LEAST)
+    every = PersonDetector(backend, detector.LEAST, once=True)  # or a score decides which photos have parts
     found = [every(read_image(record.image_path)) for record in records if record.image_path is not None]
     stats = box_stats(detector.people_and_crowds(records), found)
     return {"AP50": stats["AP50"], "AP": stats["AP"]}
@@ -260,7 +262,7 @@ def main(
         raise click.UsageError(f"--calibrate is for models of joints; '{recipe.name}' finds {kind}")
     data = data_of(Path(recipe_path))
     if begun_with:
-        data += tuple(row | {"parts": [begun_with]} for row in read_card(find_weights(begun_with)).data)
+        data += tuple({**row, "of": begun_with} for row in read_card(find_weights(begun_with)).data)
     card = replace(
         card, name=recipe.name, data=data, provenance=portable(card.provenance), calibration=None,
         person_above=None, present_above=None,

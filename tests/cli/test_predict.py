@@ -287,13 +287,22 @@ def test_a_photo_named_like_anothers_cut_out_does_not_replace_it(tmp_path):
 
 
 def test_a_least_score_without_a_detector_is_refused(call, photos, tiny_model):
-    for options in (("--detector", "none"), ("--detector", tiny_model, "--detector-layout", "yolo")):
-        done = call("predict", photos, "--model", tiny_model, *options, "--detect-once")
-        assert done.exit_code == 2
-        assert "--detect-once is for this project's detectors" in done.output
     done = call("predict", photos, "--model", tiny_model, "--detector", "none", "--detect-above", "0.9")
     assert done.exit_code == 2
     assert "--detect-above is for a detector" in done.output
+
+
+def test_looking_once(call, photos, tiny_model, tmp_path):
+    done = call("predict", photos / "1.png", "--model", tiny_model, "--out", tmp_path / "out", "--detect-once")
+    assert done.exit_code == 0, done.output
+    assert "Boxes: found by the detector that comes along, score 0.25 or more, whole images alone." in done.output
+    for options, said in (
+        (("--detector", "none"), "--detector none asks nobody"),
+        (("--detector", tiny_model, "--detector-layout", "yolo"), "others look once anyway"),
+    ):
+        done = call("predict", photos, "--model", tiny_model, *options, "--detect-once")
+        assert done.exit_code == 2
+        assert said in done.output
 
 
 def test_a_model_of_masks_alone_is_refused(call, photos, tmp_path):

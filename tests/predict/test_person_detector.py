@@ -13,7 +13,7 @@ from vitruvian.data import read_image
 from vitruvian.errors import ShapeError, WeightsError
 from vitruvian.geometry import boxes as box_tools
 from vitruvian.predict import Detections, PersonDetector, Predictor, load, load_detector
-from vitruvian.predict.person_detector import _own, parts
+from vitruvian.predict.parts import parts_xyxy, said_by
 from vitruvian.predict.select import Selection
 from vitruvian.preprocess import Preprocess
 from vitruvian.skeletons import PERSON
@@ -106,17 +106,41 @@ def test_a_box_that_the_detector_doubts_needs_surer_joints(finder) -> None:
     """By the figure that the detector says; one that says none is believed."""
     bright = np.zeros((60, 80, 3), np.uint8)
     bright[10:50, 20:60] = 200
-    doubt = lambda _: (np.array([[19.5, 9.5, 59.5, 49.5]]), np.array([0.2]))  # noqa: E731
+    box = np.array([[19.5, 9.5, 59.5, 49.5]])
+
+    class Doubt:
+        sure_box: object = None
+
+        def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return box, np.array([0.2])
+
+    detector = Doubt()
     with Predictor(finder) as predictor:
-        mean = float(predictor.predict(bright, boxes=np.array([[19.5, 9.5, 59.5, 49.5]])).scores.mean())
-        predictor.card = replace(predictor.card, person_above=mean - 0.001)
-        assert len(predictor.predict(bright, boxes=doubt)) == 1
-        detector = PersonDetector(BrightFinder())
-        assert detector.sure == detector.card.codec.sure == 0.8  # type: ignore[attr-defined]
-        assert len(predictor.predict(bright, boxes=detector)) == 1  # at 0.88
-        detector._codec = replace(detector._codec, sure=1.0)
-        assert len(predictor.predict(bright, boxes=detector)) == 0
-        assert len(predictor.predict(bright, boxes=detector, select=Selection(sure_box=0.8))) == 1
+        mean = float(predictor.predict(bright, boxes=box).scores.mean())
+        for sure, selection, found in (
+            (None, Selection(), 1),
+            (0.2, Selection(), 1),
+            (0.25, Selection(), 0),
+            (0.25, Selection(sure_box=0.2), 1),
+            (0.25, Selection(sure_box=0.0), 1),
+            (None, Selection(sure_box=0.25), 0),
+            (0.25, Selection(person_above=mean * 0.8), 1),
+            (0.8, Selection(person_above=mean * 0.8), 0),
+        ):
+            predictor.card = replace(predictor.card, person_above=mean - 0.001)
+            detector.sure_box = sure
+            assert len(predictor.predict(bright, boxes=detector, select=selection)) == found
+        for wrong in (80, 0, "no", lambda: 0.5):
+            detector.sure_box = wrong
+            (result,) = predictor.stream([bright], boxes=detector)
+            assert "image 0: a detector's sure_box must be None, or above 0 and at most 1" in str(result.error)
+    own = BrightFinder()
+    assert PersonDetector(own).sure_box is None
+    own.card = replace(own.card, codec=replace(own.card.codec, sure_box=0.7))
+    assert PersonDetector(own).sure_box == 0.7
+    for wrong in (0, 1.5):
+        with pytest.raises(ShapeError, match="sure_box must be None, or above 0"):
+            replace(own.card.codec, sure_box=wrong)
 
 
 # --- parts of the image ----------------------------------------------------------------------------------------------
@@ -131,17 +155,31 @@ def looked() -> tuple[PersonDetector, list[int]]:
     return PersonDetector(finder), looks
 
 
-def test_parts_cover_the_image_and_whoever_is_small_is_whole_in_one(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("input_wh", [(320, 320), (416, 256), (192, 256)])
+def test_parts_cover_the_image_and_are_larger_for_the_network(input_wh, rng: np.random.Generator) -> None:
+    preprocess = Preprocess(size_wh=input_wh, padding=1.0)
     for _ in range(50):
-        width, height = (int(side) for side in rng.integers(1, 4000, 2))
-        areas = parts((width, height))
-        side = max(width, height) / 1.7
-        np.testing.assert_allclose(areas[:, 2:] - areas[:, :2], side)
-        assert len(areas) == (4 if min(width, height) > side else 2)
-        size = rng.uniform(0, 0.3 * side, (100, 2)).clip(max=(width, height))
-        low = rng.uniform(-0.5, np.array([width, height]) - 0.5 - size)
-        inside = (areas[:, None, :2] <= low + 1e-6) & (areas[:, None, 2:] >= low + size - 1e-6)
-        assert inside.all(axis=2).any(axis=0).all()
+        size_wh = (int(rng.integers(20, 4000)), int(rng.integers(20, 4000)))
+        found = parts_xyxy(size_wh, input_wh)
+        assert len(found) in (2, 4)
+        points = rng.uniform(-0.5, np.array(size_wh) - 0.5, (500, 2))
+        assert ((found[:, None, :2] <= points) & (points <= found[:, None, 2:])).all(axis=2).any(axis=0).all()
+        whole = preprocess.frame_to_input(box_tools.whole_image(size_wh))
+        for part in found:
+            zoom = (preprocess.frame_to_input(part).determinant / whole.determinant) ** 0.5
+            assert 1.7 / 1.15 - 1e-9 <= zoom <= 1.7 + 1e-9
+
+
+def test_whoever_is_small_is_said_by_a_part(rng: np.random.Generator) -> None:
+    """Up to 0.26 of a part's side, anywhere in the photo, its edges included."""
+    for _ in range(50):
+        size_wh = (int(rng.integers(20, 4000)), int(rng.integers(20, 4000)))
+        found, side = parts_xyxy(size_wh, (320, 320)), max(size_wh) / 1.7
+        size = rng.uniform(0, 0.2599 * side, (300, 2)).clip(max=size_wh)
+        low = rng.uniform(-0.5, np.array(size_wh) - 0.5 - size)
+        low[:100] = np.where(rng.random((100, 2)) < 0.5, -0.5, np.array(size_wh) - 0.5 - size[:100])
+        people = np.concatenate([low, low + size], axis=1)
+        assert np.any([said_by(part, people, size_wh) for part in found], axis=0).all()
 
 
 @pytest.mark.parametrize(
@@ -149,10 +187,12 @@ def test_parts_cover_the_image_and_whoever_is_small_is_whole_in_one(rng: np.rand
     [
         ((640, 480), (100, 100, 140, 150), [1, 4]),
         ((640, 360), (100, 100, 140, 150), [1, 2]),
+        ((640, 425), (100, 100, 140, 150), [1, 2]),  # a second row would be nearly the first
         ((300, 900), (100, 100, 140, 150), [1, 2]),
         ((640, 480), None, [1, 4]),  # nobody there, as far as one can see
         ((640, 480), (100, 50, 150, 400), [1]),  # somebody large
         ((160, 120), (20, 20, 40, 40), [1]),  # there is no more to see from nearer
+        ((161, 120), (20, 20, 40, 40), [1, 4]),
     ],
 )
 def test_parts_are_looked_at_where_nobody_is_large(size_wh, bright, looks, looked) -> None:
@@ -164,13 +204,25 @@ def test_parts_are_looked_at_where_nobody_is_large(size_wh, bright, looks, looke
     boxes, _ = detector(image)
     assert seen == looks
     assert len(boxes) == (bright is not None)
-    detector.once = True
-    detector(image)
+    PersonDetector(detector._backend, once=True)(image)
     assert seen == [*looks, 1]
 
 
+def test_only_likely_people_make_a_portrait(looked) -> None:
+    """Not those below the network's own threshold, nor those below one's own."""
+    image = np.zeros((480, 640, 3), np.uint8)
+    image[50:400, 100:150] = 255  # seen at 0.88
+    detector, seen = looked
+    finder = detector._backend
+    for own, asked, looks in ((0.4, 0.01, 1), (0.95, 0.01, 2), (0.01, 0.95, 2)):
+        finder.card = replace(finder.card, codec=replace(finder.card.codec, min_score=own))
+        seen.clear()
+        PersonDetector(finder, min_score=asked)(image)
+        assert len(seen) == looks
+
+
 def test_parts_tell_apart_what_the_whole_does_not(looked) -> None:
-    """The finder draws one box around all it sees, so two people need two looks; half people are no part's to say."""
+    """The finder draws one box around all it sees, so two people need two looks."""
     image = np.zeros((480, 640, 3), np.uint8)
     truth = np.array([[130, 130, 160, 190], [420, 150, 444, 200]])
     for x0, y0, x1, y1 in truth:
@@ -178,13 +230,12 @@ def test_parts_tell_apart_what_the_whole_does_not(looked) -> None:
     boxes, _ = looked[0](image)
     both = [*truth.min(axis=0)[:2], *truth.max(axis=0)[2:]]
     expected = np.array([both, *truth]) - 0.5
-    overlaps = box_tools.iou(expected, boxes)
     assert len(boxes) == 3
-    assert (overlaps.max(axis=1) > 0.8).all()
+    assert (box_tools.iou(expected, boxes).max(axis=1) > 0.8).all()
 
 
 @pytest.mark.parametrize(
-    ("box", "kept"),
+    ("box", "said"),
     [
         ((20, 20, 60, 90), True),
         ((-0.5, -0.5, 60, 90), True),  # at the image's edge there is no more of a person
@@ -194,11 +245,16 @@ def test_parts_tell_apart_what_the_whole_does_not(looked) -> None:
         ((20, 20, 60, 209), False),  # the whole image shows those
     ],
 )
-def test_what_a_part_may_say(box, kept) -> None:
+def test_what_a_part_may_say(box, said) -> None:
+    """The first of four; and the same mirrored, of the last."""
     size_wh = (640, 480)
-    part, scores = parts(size_wh)[0], np.array([0.5])
-    np.testing.assert_allclose(part[2:], 640 / 1.7 - 0.5)
-    assert len(_own(np.array([box], np.float64), scores, part, size_wh)[0]) == kept
+    first, *_, last = parts_xyxy(size_wh, (320, 320))
+    np.testing.assert_allclose(first, [-0.5, -0.5, 640 / 1.7 - 0.5, 640 / 1.7 - 0.5])
+    np.testing.assert_allclose(last, [639.5 - 640 / 1.7, 479.5 - 640 / 1.7, 639.5, 479.5])
+    box = np.array([box], np.float64)
+    assert said_by(first, box, size_wh) == [said]
+    mirrored = np.array([639, 479, 639, 479]) - box[:, [2, 3, 0, 1]]
+    assert said_by(last, mirrored, size_wh) == [said]
 
 
 def test_without_a_detector_an_image_is_one_person(finder) -> None:

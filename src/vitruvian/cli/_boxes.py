@@ -27,7 +27,8 @@ class PhotoBoxes:
             return cls(None, "Boxes: none (--detector none), so each whole image is one person.")
         above = getattr(detector, "min_score", None)
         least = "" if above is None else f", score {above:g} or more"
-        return cls(None, f"Boxes: found by {name}{least}.")
+        once = ", whole images alone" if getattr(detector, "once", False) else ""
+        return cls(None, f"Boxes: found by {name}{least}{once}.")
 
     @classmethod
     def read(cls, file: Path, photos: Sequence[Path]) -> PhotoBoxes:

@@ -21,7 +21,7 @@ LAYOUTS = ("yolo", "yolo_transposed", "yolo_objectness", "boxes_scores_labels", 
 
 
 def detector_options(function: F) -> F:
-    """``--detector``, ``--detect-above``, ``--detect-once`` and ``--detector-layout``; see `DetectorChoice`."""
+    """``--detector``, ``--detect-above``, ``--detector-layout`` and ``--detect-once``; see `DetectorChoice`."""
     for option in reversed(
         (
             click.option(
@@ -37,15 +37,15 @@ def detector_options(function: F) -> F:
                 help="People with a lower score are left out; by default what the detector's card says.",
             ),
             click.option(
+                "--detector-layout",
+                type=click.Choice(LAYOUTS),
+                help="For an ONNX detector of another maker: how its outputs are read.",
+            ),
+            click.option(
                 "--detect-once",
                 is_flag=True,
                 help="Look for people in the whole image alone; by default in its parts as well, where nobody in it "
                 "is large.",
-            ),
-            click.option(
-                "--detector-layout",
-                type=click.Choice(LAYOUTS),
-                help="For an ONNX detector of another maker: how its outputs are read.",
             ),
         )
     ):
@@ -76,8 +76,10 @@ class DetectorChoice:
             raise click.UsageError("--detector-layout needs --detector FILE")
         if self.above is not None and self.name == "none":
             raise click.UsageError("--detect-above is for a detector; --detector none asks nobody")
-        if self.once and (self.name == "none" or self.layout is not None):
-            raise click.UsageError("--detect-once is for this project's detectors; others look once")
+        if self.once and self.name == "none":
+            raise click.UsageError("--detect-once is for a detector; --detector none asks nobody")
+        if self.once and self.layout is not None:
+            raise click.UsageError("--detect-once is for this project's detectors; others look once anyway")
         from ..predict import OnnxDetector, load_detector
 
         if self.name == "none":

@@ -89,7 +89,8 @@ def _describe(card: Card, size_bytes: int) -> str:
     if card.person_above is not None:
         above, weighed = f"{card.person_above:g}", ", weighed by presence" if spoken else ""
         lines.append(
-            f"person     mean score of joints {above} or more{weighed}; in a detector's boxes others are dropped"
+            f"person     mean score of joints {above} or more{weighed}; in a detector's boxes others are dropped, "
+            "and in those that it doubts more is asked"
         )
     if card.present_above is not None:
         likely = "have a presence of" if spoken else "score"

@@ -239,7 +239,9 @@ def _summarise(done: _Done, count: int, threshold: float | None, seconds: float)
         click.echo(f"{boxes} dropped: no person's joints in them, or a person found twice (--no-select keeps them)")
     nobody = sum(len(poses) == 0 for poses in done.poses)
     if nobody:
-        click.echo(f"nobody was found in {plural(nobody, 'image')} (a lower --detect-above finds more)")
+        click.echo(
+            f"nobody was found in {plural(nobody, 'image')} (a lower --detect-above with --no-select finds more)"
+        )
     for path in done.written[:_LISTED]:
         click.echo(f"wrote {path}")
     if len(done.written) > _LISTED:

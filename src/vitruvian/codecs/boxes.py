@@ -31,7 +31,8 @@ class BoxesCodec:
     strides : input pixels between two points of each grid, finest first. A point is the middle of its cell.
     min_score : boxes below it are left out, unless one asks for them.
     max_iou : of boxes that overlap by more, only the best is kept.
-    sure : the score from which on a box is as good as any for a pose model that checks it (`Selection.sure_box`).
+    sure_box : the score from which on a box is as good as any for a pose model that checks it (`Selection.sure_box`);
+        None leaves scores out of that.
     """
 
     kind: ClassVar[str] = "boxes"
@@ -43,13 +44,13 @@ class BoxesCodec:
     strides: tuple[int, ...] = (8, 16, 32)
     min_score: float = 0.4
     max_iou: float = 0.6
-    sure: float = 0.8
+    sure_box: float | None = None
 
     def __post_init__(self) -> None:
         if not (0 <= self.min_score <= 1 and 0 <= self.max_iou <= 1):
             raise ShapeError(f"min_score and max_iou must lie in 0..1, got {self.min_score} and {self.max_iou}")
-        if not 0 < self.sure <= 1:
-            raise ShapeError(f"sure must be above 0 and at most 1, got {self.sure}")
+        if self.sure_box is not None and not 0 < self.sure_box <= 1:
+            raise ShapeError(f"sure_box must be None, or above 0 and at most 1, got {self.sure_box}")
         fits = self.strides and all(s >= 1 and side % s == 0 for s in self.strides for side in self.size_wh)
         if not fits or list(self.strides) != sorted(set(self.strides)):
             raise ShapeError(

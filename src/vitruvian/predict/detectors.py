@@ -41,7 +41,8 @@ class Detections(NamedTuple):
 class Detector(Protocol):
     """Anything that finds people.
 
-    It is called from the thread that decodes images, while the network of another thread is at work.
+    It is called from the thread that decodes images, while the network of another thread is at work. It may have an
+    attribute ``sure_box``, the score in (0, 1] from which on its boxes are as good as any (`Selection.sure_box`).
     """
 
     def __call__(self, image: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
@@ -74,6 +75,14 @@ def checked_detections(found: Any, size_wh: tuple[int, int], name: str) -> Detec
         )
     seen = box_tools.area(box_tools.clip(boxes, size_wh)) > 0
     return Detections(boxes[seen], scores[seen])
+
+
+def checked_sure_box(detector: Any, name: str) -> float | None:
+    """A detector's ``sure_box``, None where it has none; `ShapeError` on another thing than a number in (0, 1]."""
+    value = getattr(detector, "sure_box", None)
+    if value is not None and not (isinstance(value, int | float | np.number) and 0 < value <= 1):
+        raise ShapeError(f"{name}: a detector's sure_box must be None, or above 0 and at most 1, got {value!r}")
+    return None if value is None else float(value)
 
 
 def from_callable(

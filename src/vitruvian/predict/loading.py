@@ -14,7 +14,7 @@ import numpy as np
 from ..data.images import as_image
 from ..errors import ShapeError, VitruvianError
 from ..geometry import boxes as box_tools
-from .detectors import Detections, checked_detections
+from .detectors import Detections, checked_detections, checked_sure_box
 
 
 @dataclass(eq=False)
@@ -50,7 +50,7 @@ def load_all(jobs: Iterable[tuple[Any, Any]], own_arrays: bool) -> Iterator[Load
                 checked, boxes_from = box_tools.whole_image(size_wh)[None], "whole image"
             elif callable(boxes):
                 (checked, scores), boxes_from = checked_detections(boxes(image), size_wh, name), "detector"
-                sure = getattr(boxes, "sure", None)
+                sure = checked_sure_box(boxes, name)
             elif isinstance(boxes, Detections):
                 checked, scores = _checked_boxes(boxes.boxes_xyxy, size_wh, name), boxes.scores
                 if np.shape(scores) != (len(checked),):

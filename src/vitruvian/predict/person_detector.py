@@ -1,8 +1,4 @@
-"""`PersonDetector`: this project's own person detector, and `load_detector`.
-
-Parts of a photo are looked at for the small people in it, as in Akyon et al., ICIP 2022, "Slicing Aided Hyper Inference
-and Fine-tuning for Small Object Detection"; what a part may say, and of which photos, is our own.
-"""
+"""`PersonDetector`: this project's own person detector, and `load_detector`."""
 
 from __future__ import annotations
 
@@ -17,26 +13,26 @@ from ..weights.card import Card
 from ..weights.zoo import DEFAULT_DETECTOR, find_weights
 from .backends import Backend, load_backend
 from .detectors import suppressed
-
-_OVERLAP = 0.3  # of two neighbouring parts, of a part's side
-_LARGE = 0.5
-_EDGE = 0.02
+from .parts import LARGE, longer_sides, parts_xyxy, said_by
 
 
 class PersonDetector:
     """A loaded detector: an (H, W, 3) uint8 RGB image in, people's boxes and scores out. It is a `Detector`.
 
-    The whole image is letterboxed to the network's input. Where nobody in it takes up half of its longer side, two or
-    four overlapping parts of it are looked at as well, for people up to half as tall as a part: they are nearly twice
-    as large for the network then. People shorter than about a fiftieth of the longer side are not found; cut large
-    photos of crowds into parts of your own.
+    The whole image is letterboxed to the network's input; people shorter than about a thirtieth of its longer side are
+    not found. Where nobody takes up half of that side, overlapping parts of a photo that is larger than the input are
+    looked at as well, for people down to a fiftieth (`parts`). Cut large photos of crowds into parts of your own.
 
     Parameters
     ----------
     backend : the network, whose card has a `BoxesCodec`.
     min_score : boxes below it are left out; None for the card's.
     max_iou : of boxes that overlap by more, only the best is kept; None for the card's.
-    once : look at the whole image alone, which takes a third or a fifth of the time where nobody is large.
+    once : look at the whole image alone, which takes a half to a fifth of the time where nobody is large.
+
+    Attributes
+    ----------
+    sure_box : the score in (0, 1] from which on its boxes are as good as any, or None; see `Selection.sure_box`.
 
     Raises
     ------
@@ -64,38 +60,38 @@ class PersonDetector:
         self._codec, self._backend = codec, backend
 
     @property
-    def sure(self) -> float:
-        """The score of a box from which on it needs no more of a person's joints than any; see `Selection.sure_box`."""
-        return self._codec.sure
+    def sure_box(self) -> float | None:
+        return self._codec.sure_box
 
     def __call__(self, image: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
         """See `Detector`; the best box first."""
         size_wh = (image.shape[1], image.shape[0])
-        boxes, scores = self._within(image, box_tools.whole_image(size_wh)[None])[0]
-        if self._wants_parts(size_wh, boxes[scores >= max(self.min_score, self._codec.min_score)]):
-            areas = parts(size_wh)
-            found = zip(self._within(image, areas), areas, strict=True)
-            of_parts = [_own(*each, part, size_wh) for each, part in found]
-            boxes = np.concatenate([boxes, *(each for each, _ in of_parts)])
-            scores = np.concatenate([scores, *(each for _, each in of_parts)])
+        ((boxes, scores),) = self._within(image, box_tools.whole_image(size_wh)[None])
+        if self._wants_parts(size_wh, boxes, scores):
+            parts = parts_xyxy(size_wh, self.card.preprocess.size_wh)
+            for part, (near, near_scores) in zip(parts, self._within(image, parts), strict=True):
+                own = said_by(part, near, size_wh)
+                boxes, scores = np.concatenate([boxes, near[own]]), np.concatenate([scores, near_scores[own]])
         return suppressed(boxes, scores, self.max_iou)
 
-    def _within(self, image: np.ndarray, areas: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Boxes in pixels of the image, and scores, that are found in each of its areas (N, 4)."""
+    def _within(self, image: np.ndarray, places_xyxy: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Boxes (M, 4) in pixels of the image, and scores (M,), that are found in each of its places (N, 4)."""
         size_wh = (image.shape[1], image.shape[0])
-        crops, maps = zip(*(self.card.preprocess.crop(image, area) for area in areas), strict=True)
-        found = []
+        crops, maps = zip(*(self.card.preprocess.crop(image, place) for place in places_xyxy), strict=True)
         decoded = self._codec.decode_boxes(self._backend.run(np.stack(crops)), self.min_score)
+        found = []
         for (boxes, scores), frame_to_input in zip(decoded, maps, strict=True):
             corners = frame_to_input.inverse().apply(boxes.astype(np.float64).reshape(-1, 2, 2))
             found.append((box_tools.clip(corners.reshape(-1, 4), size_wh), scores.astype(np.float64)))
         return found
 
-    def _wants_parts(self, size_wh: tuple[int, int], boxes: np.ndarray) -> bool:
+    def _wants_parts(self, size_wh: tuple[int, int], boxes: np.ndarray, scores: np.ndarray) -> bool:
         """Whether there is more to see from nearer, and nobody large: whoever is small in a portrait hardly counts."""
-        if self.once or max(size_wh) <= max(self.card.preprocess.size_wh):
+        if self.once or (np.array(size_wh) <= self.card.preprocess.size_wh).all():
             return False
-        return bool((_longer(boxes) < _LARGE * max(size_wh)).all())
+        # Boxes below the network's own threshold, which some ask for, are mostly nobody.
+        likely = boxes[scores >= max(self.min_score, self._codec.min_score)]
+        return bool((longer_sides(likely) < LARGE * max(size_wh)).all())
 
     def close(self) -> None:
         """Release the backend."""
@@ -128,29 +124,3 @@ def load_detector(
     """
     path = find_weights(DEFAULT_DETECTOR if os.fspath(name) == "default" else name)
     return PersonDetector(load_backend(path, backend, threads), min_score, once=once)
-
-
-def parts(size_wh: tuple[int, int]) -> np.ndarray:
-    """(N, 4) squares that cover an image and overlap; two along its longer side."""
-    side = max(size_wh) / (2 - _OVERLAP)
-    starts = [np.linspace(-0.5, max(length - side, 0) - 0.5, 1 if length <= side else 2) for length in size_wh]
-    return np.array([[x, y, x + side, y + side] for y in starts[1] for x in starts[0]])
-
-
-def _own(
-    boxes: np.ndarray, scores: np.ndarray, part: np.ndarray, size_wh: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of what was found in a part what is its to say: nobody large, and nobody who may go on beyond it."""
-    side = part[2] - part[0]
-    ends = np.array([-0.5, -0.5, size_wh[0] - 0.5, size_wh[1] - 0.5])
-    inner = np.concatenate([part[:2] > ends[:2] + 0.5, part[2:] < ends[2:] - 0.5])  # the image goes on there
-    near = np.abs(boxes - part) < _EDGE * side
-    beyond = np.concatenate([boxes[:, :2] < part[:2], boxes[:, 2:] > part[2:]], axis=1)
-    whole = ~((near | beyond) & inner).any(axis=1)
-    keep = whole & (_longer(boxes) <= _LARGE * side)
-    return boxes[keep], scores[keep]
-
-
-def _longer(boxes: np.ndarray) -> np.ndarray:
-    """(N,) longer sides."""
-    return np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])

@@ -378,8 +378,10 @@ class _Work:
             present_above=PRESENT_ABOVE if card.present_above is None else card.present_above,
         )
         if item.box_scores is not None and select is not None:
-            if select.person_above is None and item.boxes_from == "detector":
-                select = replace(select, person_above=card.person_above, sure_box=select.sure_box or item.sure_box)
+            if item.boxes_from == "detector":
+                above = card.person_above if select.person_above is None else select.person_above
+                sure = item.sure_box if select.sure_box is None else select.sure_box
+                select = replace(select, person_above=above, sure_box=sure)
             poses = select(poses)
         return Result(item.index, item.path, poses, image=item.image, dropped=len(item.boxes) - len(poses))
 

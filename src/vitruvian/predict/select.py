@@ -143,8 +143,8 @@ class Selection:
         drops nobody, but `Predictor` puts the model's own figure there (`Card.person_above`) for boxes that a detector
         of its own has just found.
     sure_box : in boxes that score s, less than this, ``person_above`` is ``sqrt(sure_box / s)`` times as high: box and
-        joints speak together, joints twice. None asks the same in every box; `Predictor` puts the detector's own figure
-        there (`PersonDetector.sure`; others have none).
+        joints speak together, joints twice. 0 asks the same in every box, and so does None, but `Predictor` puts the
+        detector's own figure there (`PersonDetector.sure_box`) for boxes that it has just found.
     """
 
     rescore_above: float | None = 0.2
@@ -173,6 +173,6 @@ class Selection:
 
     def _box_weight(self, poses: Poses) -> np.ndarray | float:
         """(N,) at most 1."""
-        if self.sure_box is None or poses.box_scores is None or self.sure_box == 0:
+        if not self.sure_box or poses.box_scores is None:
             return 1.0
         return np.sqrt(np.minimum(poses.box_scores / self.sure_box, 1.0))
