@@ -59,11 +59,11 @@ def test_mistakes_are_found_where_they_were_made(mistakes):
     analysis = analyze(found, records)
     rows = worst(analysis)
     assert set(rows) == set(SECTIONS)
-    assert rows["inversion"] == [(0, 0, 0)]
+    assert rows["turned"] == [(0, 0, 0)]
     assert rows["miss"] == [(1, 0, 0)]
     assert rows["false_negative"] == [(2, None, 0)]
     assert rows["false_positive"] == [(3, 1, None)]
-    assert rows["jitter"] == rows["swap"] == rows["score_error"] == []
+    assert rows["inversion"] == rows["jitter"] == rows["swap"] == rows["score_error"] == []
     assert analysis.calibration is None
     assert analysis.to_dict()["images"] == 4
 

@@ -6,7 +6,8 @@ sources and their terms onto its card; the figures also go into ``benchmarks/res
 for a person detector, or ``masks.json`` for a model of masks. A new model is added to `ZOO` first. RUN may also be a
 weight file or a shipped model's name. ``--calibrate`` turns scores into chances, fitted on the recipe's validation
 people; ``--begun-with`` puts the data of another shipped model onto the card, and ``--also`` gives a detector's int8
-more people to be judged on.
+more people to be judged on. ``--card-only``, with a shipped model's name as RUN, leaves its network as it is: after a
+change of the recipe's codec, of the calibration or of what is measured.
 """
 
 from __future__ import annotations
@@ -232,6 +233,7 @@ FIGURES = {"boxes": detector_figures, "masks": mask_figures, "joints": pose_figu
     "--weight-bits", type=click.IntRange(2, 8), default=7, show_default=True, help="With --int8; fewer: a smaller file."
 )
 @click.option("--calibrate", "calibrates", is_flag=True, help="Turn a pose model's scores into chances.")
+@click.option("--card-only", is_flag=True, help="Leave the network of a shipped model as it is.")
 @click.option("--padding", type=float, help="Crops' margin, where validation people say another than training's.")
 @click.option(
     "--also",
@@ -247,6 +249,7 @@ def main(
     int8: bool,
     weight_bits: int,
     calibrates: bool,
+    card_only: bool,
     padding: float | None,
     also: Path | None,
 ) -> None:
@@ -254,7 +257,11 @@ def main(
     source, recipe = find_weights(run), Recipe.load(recipe_path)
     if recipe.name not in ZOO:
         raise click.UsageError(f"'{recipe.name}' is not among {sorted(ZOO)}; add it to ZOO in weights/zoo.py first")
-    card = read_card(source).as_float()
+    card, target = read_card(source), FILES / ZOO[recipe.name]
+    if not card_only:
+        card = card.as_float()
+    elif source != target or int8:
+        raise click.UsageError(f"--card-only is for '{recipe.name}' as RUN, without --int8")
     kind = kind_of(card)
     if also and not (int8 and kind == "boxes"):
         raise click.UsageError("--also is for detectors with --int8")
@@ -271,11 +278,13 @@ def main(
         codec=codec_from_dict({**recipe.codec, "size_wh": list(recipe.input.size_wh)}),
         preprocess=replace(card.preprocess, padding=padding or card.preprocess.padding),
     )  # fmt: skip
-    network = build_model(card.model, len(card.skeleton), card.codec, **card.options)
-    load_into(network, source)
-    target = FILES / ZOO[recipe.name]
-    further = read("coco", also, keep_unlabelled=True).records[:_FURTHER] if also else ()
-    export(network, card, target, crops_for(recipe, card), int8, weight_bits, further)
+    if card_only:
+        write_card(target, target, card)
+    else:
+        network = build_model(card.model, len(card.skeleton), card.codec, **card.options)
+        load_into(network, source)
+        further = read("coco", also, keep_unlabelled=True).records[:_FURTHER] if also else ()
+        export(network, card, target, crops_for(recipe, card), int8, weight_bits, further)
     if calibrates:
         write_card(target, target, calibrate(target, recipe))
     if kind == "joints":  # after the calibration, which changes scores

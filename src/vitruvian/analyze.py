@@ -27,6 +27,7 @@ from .weights.calibration import Calibration
 SECTIONS = {
     "miss": "Misses: nowhere near any joint",
     "inversion": "Inversions: left and right exchanged",
+    "turned": "Turned people: all of left and right exchanged, by the prediction or by the label",
     "swap": "Swaps: on another person",
     "jitter": "Jitter: near, but not near enough",
     "score_error": "Score errors: a worse pose scores more",
@@ -140,8 +141,9 @@ def worst(analysis: Analysis, count: int = 8) -> dict[str, list[tuple[int, int |
     for p in analysis.taxonomy.people:
         for kind in ("miss", "inversion", "swap", "jitter"):
             of = p.kinds == KINDS.index(kind)
+            section = "turned" if p.turned and kind == "inversion" else kind
             if of.any():
-                found[kind].append((float((1 - p.similarity[of]).sum()), p.image, p.prediction, p.person))
+                found[section].append((float((1 - p.similarity[of]).sum()), p.image, p.prediction, p.person))
     matched = {(p.image, p.person): p.prediction for p in analysis.taxonomy.people}
     for image, person in analysis.taxonomy.score_errors:
         score = float(analysis.poses[image].person_scores.max())

@@ -112,6 +112,48 @@ def test_taylor_step_equals_the_loop(blur: float, rng: np.random.Generator) -> N
     assert refined >= 8
 
 
+@pytest.mark.parametrize("blur", [0.4, 1.0, 1.5])
+def test_the_smoothed_map_is_that_of_a_loop(blur: float, rng: np.random.Generator) -> None:
+    """Whole pixels: the highest of a map smoothed pixel by pixel, weights over the border left out; and its height."""
+    codec = HeatmapCodec(size_wh=(44, 36), sigma=1.5, refine="argmax", blur=blur, blur_first=True)
+    maps = rng.uniform(0, 0.1, (2, 5, 9, 11)).astype(np.float32)
+    found, scores = codec.decode(Outputs({"heatmaps": maps}))
+    reach = int(np.ceil(3 * blur))
+    for b in range(2):
+        for k in range(5):
+            smooth = np.zeros((9, 11))
+            for y in range(9):
+                for x in range(11):
+                    near = [(j, i) for j in range(9) for i in range(11) if max(abs(j - y), abs(i - x)) <= reach]
+                    weight = [np.exp(-((j - y) ** 2 + (i - x) ** 2) / (2 * blur**2)) for j, i in near]
+                    smooth[y, x] = np.dot(weight, [maps[b, k, j, i] for j, i in near]) / sum(weight)
+            v, u = divmod(int(smooth.argmax()), 11)
+            np.testing.assert_allclose(codec.to_map(found[b, k]), (u, v), atol=1e-5)
+            assert scores[b, k] == pytest.approx(min(smooth.max() * (1 + (blur / 1.5) ** 2), 1), rel=1e-4)
+
+
+def test_the_likelier_place_goes_before_the_higher_pixel() -> None:
+    """One high narrow peak, and two lower ones side by side that hold more together."""
+    maps = np.zeros((1, 1, 64, 48), np.float32)
+    maps[0, 0, 10, 10] = 1.0
+    maps[0, 0, 40, 29] = maps[0, 0, 40, 31] = 0.8
+    outputs = Outputs({"heatmaps": maps})
+    raw, _ = HeatmapCodec(blur=1.5, refine="argmax").decode(outputs)
+    codec = HeatmapCodec(blur=1.5, blur_first=True)
+    found, _ = codec.decode(outputs)
+    np.testing.assert_allclose(codec.to_map(raw[0, 0]), (10, 10), atol=1e-5)
+    np.testing.assert_allclose(codec.to_map(found[0, 0]), (30, 40), atol=1e-3)
+
+
+def test_perfect_maps_lose_nothing_by_being_smoothed(rng: np.random.Generator) -> None:
+    codec = HeatmapCodec(blur=1.5, blur_first=True)
+    points = rng.uniform(40, [150, 210], (4, 17, 2)).astype(np.float32)
+    found, scores = codec.decode(Outputs(codec.encode(points, np.full((4, 17), 2)).arrays))
+    np.testing.assert_allclose(found, points, atol=0.05)
+    plain = HeatmapCodec().decode(Outputs(codec.encode(points, np.full((4, 17), 2)).arrays))[1]
+    assert (scores >= plain - 1e-3).all()  # a smoothed peak is flatter between pixels
+
+
 def test_smoothing_helps_with_noise(rng: np.random.Generator) -> None:
     """Jagged maps: without smoothing the logarithm's second derivatives are those of the noise."""
     codec = HeatmapCodec()
@@ -190,6 +232,9 @@ def test_a_map_without_a_peak_scores_its_share_of_the_area(sigma: float) -> None
         {"sigma": float("nan")},
         {"blur": -1},
         {"blur": float("nan")},
+        {"blur_first": True},
+        {"blur_first": True, "blur": 1.0, "refine": "quarter"},
+        {"blur_first": True, "blur": 1.0, "refine": "upsampled"},
         {"size_wh": (190, 256)},
         {"size_wh": (192, 250)},
         {"stride": 0},

@@ -20,6 +20,8 @@ _VARIANTS: dict[str, Any] = {
     "heatmap argmax": HeatmapCodec(refine="argmax"),
     "heatmap quarter": HeatmapCodec(refine="quarter"),
     "heatmap blurred": HeatmapCodec(blur=1.5),
+    "heatmap blurred first": HeatmapCodec(blur=1.5, blur_first=True),
+    "heatmap softmax blurred first": HeatmapCodec(activation="softmax", blur=1.5, blur_first=True),
     "heatmap upsampled": HeatmapCodec(size_wh=(96, 128), refine="upsampled"),
     "heatmap upsampled odd maps": HeatmapCodec(size_wh=(74, 94), stride=2, sigma=3.0, refine="upsampled"),
     "heatmap odd maps": HeatmapCodec(size_wh=(76, 92), sigma=1.5),

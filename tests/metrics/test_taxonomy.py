@@ -121,6 +121,31 @@ def test_all_left_and_right_exchanged_is_inversion(rng):
     assert [KINDS[k] for k in result.people[0].kinds] == ["inversion" if s else "good" for s in sided]
 
 
+@pytest.mark.parametrize(
+    ("exchanged", "missed", "turned"),
+    [
+        (("shoulder", "elbow", "wrist", "hip"), (), True),
+        (("shoulder", "elbow", "wrist"), (), False),  # six joints of twelve: no more than are right
+        (("shoulder", "elbow", "wrist"), ("hip",), True),
+        (("elbow",), ("shoulder", "wrist", "hip", "knee", "ankle"), False),  # two joints say too little
+    ],
+)
+def test_turned_people(exchanged, missed, turned, rng):
+    truth = _apart(rng, 14)
+    found = truth.copy()
+    for k, name in enumerate(LSP14.joints):
+        part = name.split("_")[-1]
+        if part in exchanged:
+            found[k] = truth[LSP14.flip[k]]
+        elif part in missed:
+            found[k] = np.nan
+    result = taxonomy([_record(truth, skeleton=LSP14)], [_poses(found, skeleton=LSP14)])
+    assert [p.turned for p in result.people] == [turned]
+    people = result.to_dict()["people"]
+    assert people["turned"] == turned
+    assert people["inversions_of_turned"] == (2 * len(exchanged) if turned else 0)
+
+
 def test_an_ambiguous_place_belongs_to_the_own_joint(rng):
     """Where two people's joints coincide, or both sides of one, nothing is confused."""
     truth = _apart(rng)
@@ -259,6 +284,7 @@ def test_results_are_plain(rng):
     text = json.dumps(result.to_dict(), allow_nan=False)
     assert json.loads(text)["people"] == {
         "matched": 1, "false_positives": 0, "of_these_duplicates": 0, "false_negatives": 0, "score_errors": 0,
+        "turned": 0, "inversions_of_turned": 0,
     }  # fmt: skip
     assert set(result.ap_alone) == set(result.ap_after) == set(CORRECTIONS)
 

@@ -12,6 +12,7 @@ position, never rounded.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,6 +42,9 @@ class HeatmapCodec:
         ``"upsampled"`` (linear maps only): the highest whole pixel of the map enlarged to the input and smoothed, as
         system 3 does it; a joint below 0.2 there has score 0. See ``_upsampled.py``.
     blur : standard deviation of that smoothing in heatmap pixels; 0 for maps that are exact Gaussians.
+    blur_first : the highest pixel is sought in the smoothed map as well, not only its fractions: the place with most of
+        the chance about it, where a network is unsure, instead of the highest of many small peaks. Scores of linear
+        maps are then heights of the smoothed map, over what a perfect Gaussian has there.
     activation : what the network's raw output is. ``"linear"``: the heatmap itself, peak 1, trained by squared error;
         the score is the peak's height. ``"softmax"``: logits over all pixels of the map, trained by cross-entropy
         with a target that sums to 1; the score is the probability mass within two sigma of the peak, over what
@@ -64,6 +68,7 @@ class HeatmapCodec:
     sigma: float = 2.0
     refine: str = "dark"
     blur: float = 0.0
+    blur_first: bool = False
     activation: str = "linear"
     outside: str = "ignored"
     unlabelled: str = "ignored"
@@ -82,6 +87,10 @@ class HeatmapCodec:
                 )
         if self.refine == "upsampled" and self.activation != "linear":
             raise ShapeError(f"refine: upsampled needs maps whose peaks are near 1: linear ones, got {self.activation}")
+        if self.blur_first and not (self.blur > 0 and self.refine in ("argmax", "dark")):
+            raise ShapeError(
+                f"blur_first needs a blur above 0, and refine argmax or dark; got {self.blur} and '{self.refine}'"
+            )
         fits = self.stride >= 1 and all(side >= self.stride and side % self.stride == 0 for side in self.size_wh)
         if not (fits and self.sigma > 0 and self.blur >= 0):  # written so that NaN is refused
             raise ShapeError(
@@ -181,20 +190,23 @@ class HeatmapCodec:
         if self.refine == "upsampled":
             keypoints, scores = peaks_upsampled(_numpy(flat), self.size_wh)
             return keypoints.reshape(batch, joints, 2), scores.reshape(batch, joints)
-        index = _numpy(flat.reshape(len(flat), height * width).argmax(1))
+        searched = _smoothed(flat, self.blur) if self.blur_first else flat
+        index = _numpy(searched.reshape(len(flat), height * width).argmax(1))
         peak_xy = np.stack([index % width, index // width], axis=1)
-        scores = self._scores(flat, peak_xy)
+        scores = self._scores(searched if self.activation == "linear" else flat, peak_xy)
         centre = peak_xy.astype(np.float32)
         if self.refine == "quarter":
             centre += _quarter_offset(flat, peak_xy)
         elif self.refine == "dark":
-            centre += _taylor_offset(flat, peak_xy, self.blur)
+            centre += _taylor_offset(searched, peak_xy, 0.0 if self.blur_first else self.blur)
         keypoints = self.to_input(centre).reshape(batch, joints, 2)
         return keypoints.astype(np.float32), scores.reshape(batch, joints)
 
     def _scores(self, flat: Any, peak_xy: np.ndarray) -> np.ndarray:
         if self.activation == "linear":
             peak = _patches(flat, peak_xy, 0, fill=0.0)[:, 0, 0]
+            if self.blur_first:
+                peak = peak * (1 + (self.blur / self.sigma) ** 2)
             return np.clip(peak, 0, 1).astype(np.float32)
         reach = max(1, round(2 * self.sigma))
         patches = _patches(flat, peak_xy, reach, fill=0.0)
@@ -230,6 +242,31 @@ def _softmax(flat: Any) -> Any:
         return flat.flatten(1).softmax(1).reshape(flat.shape)
     exponent = np.exp(flat - flat.max(axis=(1, 2), keepdims=True))
     return exponent / exponent.sum(axis=(1, 2), keepdims=True)
+
+
+def _smoothed(flat: Any, blur: float) -> Any:
+    """(M, h, w) maps with a Gaussian of ``blur`` pixels over them, numpy or torch; over the border there is nothing.
+
+    As two products with banded matrices, which take no longer than the shifted sums of a patch. Rows sum to 1, so that
+    a joint at the border is no lower for it.
+    """
+    height, width = flat.shape[1:]
+    down, across = (_gaussian_rows(side, blur) for side in (height, width))
+    if _is_tensor(flat):
+        import torch
+
+        down, across = (torch.tensor(matrix, device=flat.device) for matrix in (down, across))
+    return down @ (flat @ across.T)
+
+
+@lru_cache(maxsize=16)
+def _gaussian_rows(side: int, blur: float) -> np.ndarray:
+    """(side, side) float32: row i is a Gaussian about i, cut at 3 blurs, with sum 1."""
+    apart = np.abs(np.subtract.outer(np.arange(side), np.arange(side)))
+    rows = np.where(apart <= np.ceil(3 * blur), np.exp(-(apart**2) / (2 * blur**2)), 0)
+    rows = (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
+    rows.setflags(write=False)  # it is cached and shared
+    return rows
 
 
 def _patches(flat: Any, centre_xy: np.ndarray, reach: int, fill: float) -> np.ndarray:

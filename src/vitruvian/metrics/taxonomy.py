@@ -11,7 +11,9 @@ and others', and their left-right counterparts:
 - miss: below 0.5 to all of them, or not predicted.
 
 Predictions that no truth matches are false positives, truths that no prediction matches are false negatives. A score
-error is a truth whose most similar prediction scores less than another one near it.
+error is a truth whose most similar prediction scores less than another one near it. Not in the paper: a person is
+turned if most of what was found of the two sides, and three joints at least, are inversions. Whoever labels by hand
+mistakes front for back as networks do, so turned people are where to look for wrong labels.
 
 To see what a kind costs, it is corrected: a jittered joint is brought to 0.85 of its own truth, a missed one to 0.5, a
 swapped or inverted one as near to its own as it was to the wrong one. Scores are corrected to the similarity itself,
@@ -42,6 +44,8 @@ CORRECTIONS = ("miss", "swap", "inversion", "jitter", "score", "false_positive",
 
 OKS_THRESHOLDS = tuple(np.round(np.arange(0.5, 0.96, 0.05), 2).tolist())
 _UNLABELLED = -1
+_INVERSION = KINDS.index("inversion")
+_TURNED = 3  # joints
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class MatchedPerson:
     oks : similarity of the two.
     kinds : (K,) places in `KINDS`, -1 where the truth has no label; joints of `Taxonomy.joints`.
     similarity : (K,) to the own truth; best : (K,) to whatever is nearest. 0 where not labelled.
+    turned : left and right are exchanged throughout, in the prediction or in the label.
     """
 
     image: int
@@ -72,6 +77,7 @@ class MatchedPerson:
     kinds: np.ndarray
     similarity: np.ndarray
     best: np.ndarray
+    turned: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +134,8 @@ class Taxonomy:
                     "of_these_duplicates": self.duplicates,
                     "false_negatives": len(self.false_negatives),
                     "score_errors": len(self.score_errors),
+                    "turned": sum(p.turned for p in self.people),
+                    "inversions_of_turned": sum(int((p.kinds == _INVERSION).sum()) for p in self.people if p.turned),
                 },
                 "ap": self.ap,
                 "ap_if_corrected_alone": self.ap_alone,
@@ -170,7 +178,7 @@ def joint_kinds(
     each = np.nan_to_num(np.concatenate(sides), nan=-1.0)  # own, others; own and others with the sides exchanged
     best, nearest = np.maximum(each.max(axis=0), 0), each.argmax(axis=0)  # the first of equals: own goes before all
     kinds = np.full(len(flip), KINDS.index("swap"))
-    kinds[nearest == len(order)] = KINDS.index("inversion")
+    kinds[nearest == len(order)] = _INVERSION
     kinds[nearest == 0] = np.where(best[nearest == 0] >= limits.good, KINDS.index("good"), KINDS.index("jitter"))
     kinds[best < limits.near] = KINDS.index("miss")
     kinds[~visible[own]] = _UNLABELLED
@@ -279,7 +287,8 @@ def _sort(index: int, image: ImagePeople, sigmas: np.ndarray, flip: np.ndarray, 
         kinds, own, best = joint_kinds(
             image.pred_px[n], image.truth_px, image.visible, image.area_px, sigmas, flip, m, limits
         )
-        people.append(MatchedPerson(index, n, image.persons[m], float(similarity[n, m]), kinds, own, best))
+        turned = _turned(kinds, flip)
+        people.append(MatchedPerson(index, n, image.persons[m], float(similarity[n, m]), kinds, own, best, turned))
     missed = ~image.ignore & ~np.isin(np.arange(len(image.ignore)), found)
     near = similarity >= limits.near
     misordered = tuple(
@@ -291,6 +300,13 @@ def _sort(index: int, image: ImagePeople, sigmas: np.ndarray, flip: np.ndarray, 
     return _Sorted(
         index, image, found, tuple(people), found < 0, missed, int((counted & (found < 0)).sum()), misordered
     )
+
+
+def _turned(kinds: np.ndarray, flip: np.ndarray) -> bool:
+    sided = flip != np.arange(len(flip))
+    inverted = int((kinds == _INVERSION).sum())
+    own = int(np.isin(kinds[sided], [KINDS.index("good"), KINDS.index("jitter")]).sum())
+    return inverted >= _TURNED and inverted > own
 
 
 def _corrected(s: _Sorted, sigmas: np.ndarray, kinds: set[str], limits: Limits) -> ImagePeople:
