@@ -75,6 +75,15 @@ def test_draws_depend_on_seed_epoch_and_index_alone():
     assert first.sample(1, 2).frame_to_input != a.frame_to_input
 
 
+def test_each_repeat_is_another_view():
+    data = dataset([record(seed=0)], geometry=RandomGeometry(), photometry=RandomPhotometry())
+    items = [data[0], data[0, 0], data[0, 0, 0], data[0, 0, 1], data[0, 0, 2]]
+    images = [item["image"].tobytes() for item in items]
+    assert images[0] == images[1] == images[2]
+    assert len(set(images)) == 3
+    assert data[0, 0, 1]["image"].tobytes() == images[3]
+
+
 def test_joints_a_source_lacks_are_missing_not_zero():
     sample = dataset(skeleton=VITRUVIAN19).sample(0)
     for k, joint in enumerate(VITRUVIAN19.joints):

@@ -76,6 +76,13 @@ def test_boxes_stay_on_their_people_in_every_zoom_and_mirror(rng: np.random.Gene
     assert kept > 20
 
 
+def test_each_repeat_is_another_scene(rng: np.random.Generator) -> None:
+    scenes = _scenes([_photo((20, 12, 40, 36))], mix=_QUIET, seed=int(rng.integers(1 << 31)))
+    images = [scenes[key]["image"].tobytes() for key in (0, (0, 0), (0, 0, 0), (0, 0, 1), (0, 0, 2))]
+    assert images[0] == images[1] == images[2]
+    assert len(set(images)) == 3
+
+
 def test_mosaics_show_their_photos_people(rng: np.random.Generator) -> None:
     mix = replace(_QUIET, mosaic_prob=1.0, mosaic_most=2, zoom=0.1)
     photos = [_photo((20, 12, 40, 36)), _photo((5, 5, 55, 45)), _photo()]

@@ -55,6 +55,9 @@ def test_mask_and_joints_move_with_the_picture(rng: np.random.Generator) -> None
     again = data.sample(0, 7)
     np.testing.assert_array_equal(again.image, data.sample(0, 7).image)
     assert not np.array_equal(again.image, data.sample(0, 8).image)
+    repeated = [data[key]["image"].tobytes() for key in ((0, 7), (0, 7, 0), (0, 7, 1), (0, 7, 2))]
+    assert repeated[0] == repeated[1] == again.image.tobytes()
+    assert len(set(repeated)) == 3
 
 
 def test_colours_change_the_picture_alone() -> None:

@@ -135,11 +135,12 @@ def test_same_size_batches_share_an_epoch(rng: np.random.Generator) -> None:
     first, again = list(sampler), list(sampler)
     assert first == again
     assert len(first) == len(sampler)
-    counts = np.bincount([i for batch in first for i, _ in batch], minlength=40)
+    counts = np.bincount([i for batch in first for i, *_ in batch], minlength=40)
     np.testing.assert_array_equal(counts, repeats)
-    assert all(len({sizes[i] for i, _ in batch}) == 1 for batch in first)
+    assert len({key for batch in first for key in batch}) == repeats.sum()
+    assert all(len({sizes[i] for i, *_ in batch}) == 1 for batch in first)
     sampler.set_epoch(1)
-    assert {epoch for batch in sampler for _, epoch in batch} == {1}
+    assert {epoch for batch in sampler for _, epoch, _ in batch} == {1}
     parts = [list(SameSizeBatches(sizes, repeats, 4, 3, rank, 2)) for rank in (0, 1)]
     assert len(parts[0]) == len(parts[1]) == len(first) // 2
     assert [batch for pair in zip(*parts, strict=True) for batch in pair] == first[: 2 * (len(first) // 2)]

@@ -20,6 +20,7 @@ from ..skeletons import Skeleton
 from ..transforms import Geometry, Photometry, warp
 from ..types import Person, Record, Sample
 from .images import read_image
+from .keys import Key, generator_of, whole_key
 from .mixing import UNCHANGED, Mixing
 from .photo_store import PhotoStore
 
@@ -160,10 +161,10 @@ class PoseDataset:
         person = self.people[index][1]
         return person.box_xyxy if person.box_xyxy is not None else boxes.around_points(person.keypoints_px, 0.15)
 
-    def sample(self, index: int, epoch: int = 0) -> Sample:
-        """The person ``index`` as epoch ``epoch`` sees it."""
+    def sample(self, index: int, epoch: int = 0, repeat: int = 0) -> Sample:
+        """The person ``index`` as epoch ``epoch`` sees it the ``repeat``-th time."""
         record_index, person = self.people[index]
-        rng = np.random.default_rng((self.seed, epoch, index))
+        rng = generator_of(self.seed, (index, epoch, repeat))
         preprocess = replace(self.preprocess, size_wh=self.sizes.at(epoch))
         image, box, flipped = self.image(record_index), self.box(index), False
         view = _ALL
@@ -231,10 +232,10 @@ class PoseDataset:
                 self._masks[index] = bits
         return np.unpackbits(bits, count=width * height).reshape(height, width) * np.uint8(255)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
-        """A sample as arrays that a loader can stack; ``key`` is an index or (index, epoch)."""
-        index, epoch = key if isinstance(key, tuple) else (key, self.epoch)
-        return as_item(self.sample(index, epoch), index, masks=self.teaches != "joint")
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """A sample as arrays that a loader can stack."""
+        index, epoch, repeat = whole_key(key, self.epoch)
+        return as_item(self.sample(index, epoch, repeat), index, masks=self.teaches != "joint")
 
 
 def as_item(sample: Sample, index: int, masks: bool) -> dict[str, Any]:

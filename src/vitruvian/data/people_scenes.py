@@ -27,6 +27,7 @@ from ..types import Person, Record
 from . import cutouts
 from .cutouts import Cutout, scaled
 from .dataset import photo
+from .keys import Key, generator_of, whole_key
 from .photo_store import PhotoStore
 
 FILL = 114
@@ -184,14 +185,14 @@ class PeopleScenes:
             self._boxes[index] = [person_box(person, size_wh) for person in self.records[index].persons]
         return self._boxes[index]
 
-    def scene(self, index: int, epoch: int = 0) -> Scene:
-        """The scene ``index`` as epoch ``epoch`` sees it."""
+    def scene(self, index: int, epoch: int = 0, repeat: int = 0) -> Scene:
+        """The scene ``index`` as epoch ``epoch`` sees it the ``repeat``-th time."""
         width, height = self.preprocess.size_wh
         canvas = _Canvas(np.full((height, width, 3), self.preprocess.fill, np.uint8))
         if self.mix is None:
             self._place(canvas, index, (0, 0, width, height), self._letterbox(index), False)
         else:
-            self._fill(canvas, index, np.random.default_rng((self.seed, epoch, index)))
+            self._fill(canvas, index, generator_of(self.seed, (index, epoch, repeat)))
         return Scene(canvas.image, _stacked(canvas.people), _stacked(canvas.unknown))
 
     def _fill(self, canvas: _Canvas, index: int, rng: np.random.Generator) -> None:
@@ -317,10 +318,10 @@ class PeopleScenes:
             (seen if covered < 1 - _HARDLY_SEEN else canvas.unknown).append(box)
         canvas.people = seen if is_thing else [*seen, boxes.around_mask(hidden)]
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
-        """A scene as arrays; ``key`` is an index or (index, epoch). `collate` stacks them."""
-        index, epoch = key if isinstance(key, tuple) else (key, self.epoch)
-        scene = self.scene(index, epoch)
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """A scene as arrays; `collate` stacks them."""
+        index, epoch, repeat = whole_key(key, self.epoch)
+        scene = self.scene(index, epoch, repeat)
         return {
             "image": scene.image,
             "boxes_xyxy": scene.boxes_xyxy.astype(np.float32),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import VitruvianError
+from .keys import Key, generator_of, whole_key
 from .poses3d import Frames3D
 from .square_crop import SquareCrop
 
@@ -81,16 +82,16 @@ class SquarePoses:
             self._crops[index], self._keypoints_px[index], self._made[index] = image, keypoints, True
         return image, keypoints
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
-        """A sample as arrays that a loader can stack; ``key`` is an index or (index, epoch).
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """A sample as arrays that a loader can stack.
 
         ``image`` (h, w, channels) uint8, ``keypoints_px`` (K, 2) and ``joints_mm`` (K, 3) float32 with NaN where not
         labelled, ``visibility`` (K,) int8 of the pixels, ``index``.
         """
-        index, epoch = key if isinstance(key, tuple) else (key, self.epoch)
+        index, epoch, repeat = whole_key(key, self.epoch)
         image, keypoints = self.prepared(index)
         joints = self.joints_mm[index]
-        if self.mirror_prob and np.random.default_rng((self.seed, epoch, index)).random() < self.mirror_prob:
+        if self.mirror_prob and generator_of(self.seed, (index, epoch, repeat)).random() < self.mirror_prob:
             image, keypoints, joints = self.mirrored(image, keypoints, joints)
         return {
             "image": np.ascontiguousarray(image),

@@ -18,6 +18,7 @@ from ..skeletons import Skeleton
 from ..transforms import Geometry, Photometry, warp
 from ..types import Person, Record, Sample
 from .dataset import as_item, joints_under, photo, remapped
+from .keys import Key, generator_of, whole_key
 
 
 class WholePictures:
@@ -87,14 +88,14 @@ class WholePictures:
         width, height = (-(-side // self.multiple) * self.multiple for side in size_wh)
         return width, height
 
-    def sample(self, index: int, epoch: int = 0) -> Sample:
-        """The picture ``index`` as epoch ``epoch`` sees it."""
+    def sample(self, index: int, epoch: int = 0, repeat: int = 0) -> Sample:
+        """The picture ``index`` as epoch ``epoch`` sees it the ``repeat``-th time."""
         image, person = self._decode(self.records[index]), self.people[index][1]
         height, width = image.shape[:2]
         mask = None
         if person.segmentation is not None:
             mask = rle.to_mask(person.segmentation, (width, height)).astype(np.uint8)
-        rng = np.random.default_rng((self.seed, epoch, index))
+        rng = generator_of(self.seed, (index, epoch, repeat))
         padded_wh, change, flipped = self.size_wh(index), Affine.identity(), False
         if self.geometry is None:
             right, below = padded_wh[0] - width, padded_wh[1] - height
@@ -110,10 +111,10 @@ class WholePictures:
         keypoints, visibility = joints_under(change, person, self.skeleton, flipped)
         return Sample(image, keypoints, visibility, change, mask, flipped)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
-        """A sample as arrays that a loader can stack with others of its size; ``key`` is an index or (index, epoch)."""
-        index, epoch = key if isinstance(key, tuple) else (key, self.epoch)
-        return as_item(self.sample(index, epoch), index, masks=True)
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """A sample as arrays that a loader can stack with others of its size."""
+        index, epoch, repeat = whole_key(key, self.epoch)
+        return as_item(self.sample(index, epoch, repeat), index, masks=True)
 
 
 def same_size_batches(
