@@ -42,9 +42,9 @@ class HeatmapCodec:
         ``"upsampled"`` (linear maps only): the highest whole pixel of the map enlarged to the input and smoothed, as
         system 3 does it; a joint below 0.2 there has score 0. See ``_upsampled.py``.
     blur : standard deviation of that smoothing in heatmap pixels; 0 for maps that are exact Gaussians.
-    blur_first : the highest pixel is sought in the smoothed map as well, not only its fractions: the place with most of
-        the chance about it, where a network is unsure, instead of the highest of many small peaks. Scores of linear
-        maps are then heights of the smoothed map, over what a perfect Gaussian has there.
+    blur_first : the peak is the smoothed map's: the place with most of the chance about it, where a network is unsure,
+        instead of the highest of many small peaks. Scores of linear maps are then heights of the smoothed map, over
+        what a perfect Gaussian has there.
     activation : what the network's raw output is. ``"linear"``: the heatmap itself, peak 1, trained by squared error;
         the score is the peak's height. ``"softmax"``: logits over all pixels of the map, trained by cross-entropy
         with a target that sums to 1; the score is the probability mass within two sigma of the peak, over what
@@ -190,15 +190,23 @@ class HeatmapCodec:
         if self.refine == "upsampled":
             keypoints, scores = peaks_upsampled(_numpy(flat), self.size_wh)
             return keypoints.reshape(batch, joints, 2), scores.reshape(batch, joints)
-        searched = _smoothed(flat, self.blur) if self.blur_first else flat
-        index = _numpy(searched.reshape(len(flat), height * width).argmax(1))
-        peak_xy = np.stack([index % width, index // width], axis=1)
-        scores = self._scores(searched if self.activation == "linear" else flat, peak_xy)
+        peak_xy = _highest(flat)
+        if self.blur_first:
+            smoothed = _smoothed(flat, self.blur)
+            best_xy = _highest(smoothed)
+            scores = self._scores(smoothed if self.activation == "linear" else flat, best_xy)
+            # Smoothing moves a peak that the border cuts; there, where both find the same one, the map's own stands.
+            reach = np.ceil(3 * self.blur)
+            cut = ((peak_xy < reach) | (peak_xy > np.array([width, height]) - 1 - reach)).any(axis=1, keepdims=True)
+            same = (np.abs(best_xy - peak_xy) <= np.ceil(self.blur)).all(axis=1, keepdims=True)
+            peak_xy = np.where(cut & same, peak_xy, best_xy)
+        else:
+            scores = self._scores(flat, peak_xy)
         centre = peak_xy.astype(np.float32)
         if self.refine == "quarter":
             centre += _quarter_offset(flat, peak_xy)
         elif self.refine == "dark":
-            centre += _taylor_offset(searched, peak_xy, 0.0 if self.blur_first else self.blur)
+            centre += _taylor_offset(flat, peak_xy, self.blur)
         keypoints = self.to_input(centre).reshape(batch, joints, 2)
         return keypoints.astype(np.float32), scores.reshape(batch, joints)
 
@@ -242,6 +250,13 @@ def _softmax(flat: Any) -> Any:
         return flat.flatten(1).softmax(1).reshape(flat.shape)
     exponent = np.exp(flat - flat.max(axis=(1, 2), keepdims=True))
     return exponent / exponent.sum(axis=(1, 2), keepdims=True)
+
+
+def _highest(flat: Any) -> np.ndarray:
+    """(M, 2) x, y of the highest pixel of (M, h, w) maps, numpy or torch."""
+    count, height, width = flat.shape
+    index = _numpy(flat.reshape(count, height * width).argmax(1))
+    return np.stack([index % width, index // width], axis=1)
 
 
 def _smoothed(flat: Any, blur: float) -> Any:
