@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from vitruvian.cli import main
+from vitruvian.cli._pictures import save_picture
 from vitruvian.skeletons import H36M17
 
 _PHOTO = Path(__file__).resolve().parents[2] / "docs" / "images" / "astronaut.jpg"
@@ -59,7 +60,8 @@ def test_a_photo_that_cannot_be_read_leaves_nothing_of_an_older_run(tmp_path: Pa
     photo.write_bytes(b"no photo")
     out = tmp_path / "out"
     out.mkdir()
-    for name in ("photo_3d.png", "photo_3d.html", "joints3d.json"):
+    save_picture(out / "photo_3d.png", np.zeros((4, 4, 3), np.uint8))
+    for name in ("photo_3d.html", "joints3d.json"):
         (out / name).write_text("older", encoding="utf-8")
     _run(photo, "--3d", "--out", out, status=1)
     assert not (out / "photo_3d.png").exists()

@@ -184,7 +184,7 @@ def test_boxes(predict, photos, tmp_path):
     assert "2 boxes without area inside the image left out" in done.output
     assert "whole image" not in done.output
     entries = json.loads((tmp_path / "out" / "keypoints.json").read_text())
-    assert [e["image_id"] for e in entries] == [1, 1, 2]  # nobody in 3: no phantom
+    assert [e["image_id"] for e in entries] == ["1", "1", 2]  # as the file says them; nobody in 3: no phantom
     np.testing.assert_allclose(entries[1]["bbox"], [30, 5, 30, 60])
     ratio = [e["score"] / np.mean(e["keypoints"][2::3]) for e in entries]
     np.testing.assert_allclose(ratio, [0.75, 0.5, 0.25], rtol=0.02)
@@ -277,13 +277,47 @@ def test_missing_parquet_is_said_before_the_work(predict, photos, tmp_path, monk
 
 
 def test_a_photo_named_like_anothers_cut_out_does_not_replace_it(tmp_path):
-    from vitruvian.cli.predict import _picture_paths
+    from vitruvian.cli._pictures import picture_names
 
+    photos = [tmp_path / "a.jpg", tmp_path / "a_cut.png", tmp_path / "a_3d.png"]
+    names = ["a", "a_cut", "a_3d"]
+    assert picture_names(photos, names, tmp_path / "out") == ["a", "a_cut_pose", "a_3d_pose"]
+    assert picture_names(photos[1:], names[1:], tmp_path) == ["a_cut_pose", "a_3d_pose"]
+    assert picture_names(photos, names, tmp_path) == ["a_pose", "a_cut_pose", "a_3d_pose"]
+    again = [*photos, tmp_path / "a_pose.png"]  # a photo's name cannot be moved onto another photo
+    assert picture_names(again, [*names, "a_pose"], tmp_path)[0] == "a_pose2"
+
+
+def test_nothing_of_the_users_is_replaced_or_removed(predict, photos, rng):
+    """Neither photos whose names look like ours, nor pictures beside them that we did not write."""
+    for name in ("1_pose.png", "2_cut.png", "3_3d.png"):
+        write_image(photos / name, rng.integers(0, 256, (40, 30, 3), dtype=np.uint8))
+    before = {p.name: p.read_bytes() for p in photos.iterdir()}
+    for _ in range(2):  # the second time finds the first one's files
+        assert predict(photos / "1.png", photos / "2.png", "--out", photos).exit_code == 0
+        assert {name: (photos / name).read_bytes() for name in before} == before
+        made = {p.name for p in photos.iterdir()} - set(before)
+        assert made == {"1_pose2.png", "2_pose.png", "keypoints.json"}
+
+
+def test_what_a_photo_is_called_does_not_depend_on_failures(predict, photos, tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "x" / "1.png").write_bytes((photos / "1.png").read_bytes())
+    (tmp_path / "y" / "1.png").write_bytes(b"no picture")
     out = tmp_path / "out"
-    names = [
-        path.name for path in _picture_paths([tmp_path / "a.jpg", tmp_path / "a_cut.png", tmp_path / "a_3d.png"], out)
-    ]
-    assert names == ["a.png", "a_cut_pose.png", "a_3d_pose.png"]
+    done = predict(tmp_path / "x", tmp_path / "y", "--out", out, "--format", "coco", "--format", "openpose")
+    assert done.exit_code == 1
+    assert {p.name for p in out.iterdir()} == {"x__1.png", "x__1_keypoints.json", "keypoints.json"}
+    assert [row["image_id"] for row in json.loads((out / "keypoints.json").read_text())] == ["x__1"]
+
+
+def test_image_ids_are_those_of_the_boxes(predict, photos, tmp_path):
+    file = _detections(tmp_path / "d.json", ("1.png", (10, 5, 40, 60), 0.75), ("0002", (0, 0, 64, 64), 0.5))
+    (photos / "2.png").rename(photos / "0002.png")
+    assert predict(photos, "--boxes", file, "--out", tmp_path / "out").exit_code == 0
+    entries = json.loads((tmp_path / "out" / "keypoints.json").read_text())
+    assert {e["image_id"] for e in entries} == {"1.png", "0002"}
 
 
 def test_a_least_score_without_a_detector_is_refused(call, photos, tiny_model):

@@ -80,6 +80,41 @@ def test_masks_are_written_everywhere(photos: Path, mask_model: Path, tiny_check
     assert Image.open(out / "a_cut.png").mode == "RGB"
 
 
+def test_other_masks_are_neither_replaced_nor_removed(
+    photos: Path, mask_model: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """As in a data set's own folders ``images`` and ``masks``."""
+    options = ("--model", tiny_checkpoint, "--mask-model", mask_model, "--detector", "none", "--out", tmp_path)
+    truth = tmp_path / "masks" / "a_0.png"
+    truth.parent.mkdir()
+    Image.fromarray(np.full((40, 30), 255, np.uint8)).save(truth)
+    before = truth.read_bytes()
+    done = CliRunner().invoke(main, ["predict", str(photos), *map(str, options)])
+    assert done.exit_code == 2
+    assert "a_0.png is no mask of an earlier run" in done.output
+    assert {p.name for p in tmp_path.iterdir()} == {"photos", "masks"}
+    _run("predict", photos / "b.png", *options)
+    (photos / "a.png").write_bytes(b"no picture")
+    truth.rename(tmp_path / "masks" / "a_x.png")
+    assert CliRunner().invoke(main, ["predict", str(photos), *map(str, options)]).exit_code == 1
+    assert (tmp_path / "masks" / "a_x.png").read_bytes() == before
+    assert (tmp_path / "masks" / "b_0.png").is_file()
+
+
+def test_of_a_photo_that_fails_no_older_picture_remains(
+    photos: Path, mask_model: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ("--model", tiny_checkpoint, "--detector", "none", "--out", out)
+    _run("predict", photos, *options, "--mask-model", mask_model, "--background", "remove", "--3d")
+    made = {f"{name}{end}" for name in "ab" for end in (".png", "_cut.png", "_3d.png", "_3d.html")}
+    assert made < {p.name for p in out.iterdir()}
+    (photos / "a.png").write_bytes(b"no picture")
+    assert CliRunner().invoke(main, ["predict", str(photos), *map(str, options), "--no-draw"]).exit_code == 1
+    left = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
+    assert left == {"b.png", "b_cut.png", "b_3d.png", "b_3d.html", "masks/b_0.png", "keypoints.json", "joints3d.json"}
+
+
 def test_silhouettes_ask_for_masks(photos: Path, mask_model: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ("--model", tiny_checkpoint, "--mask-model", mask_model, "--detector", "none", "--min-score", "1")

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PhotoBoxes:
-    """Boxes with scores by the place of the photo in the list (None: none are given), and what to tell the user."""
+    """Boxes with scores by the place of the photo in the list (None: none are given), and what to tell the user.
+
+    ``ids``: what a file calls the photos, None for those that it does not mention.
+    """
 
     boxes: list[Detections] | None
     said: str
+    ids: list[int | str | None] | None = None
 
     @classmethod
     def found_by(cls, detector: Detector | None, name: str) -> PhotoBoxes:
@@ -37,17 +41,20 @@ class PhotoBoxes:
 
         from ..data.images import image_size
         from ..errors import FormatError, ImageError
-        from ..formats.coco import detections_of, read_detections
+        from ..formats.coco_results import key_of, read_detections
         from ..geometry import boxes as box_tools
         from ..predict import Detections
 
         detections = read_detections(file)
         boxes: list[Detections] = []
+        ids: list[int | str | None] = []
         unknown = dropped = empty = 0
         used: set[int] = set()
         for photo in photos:
-            entry = detections_of(detections, photo)
-            unknown += entry is None
+            key = key_of(detections, photo)
+            ids.append(key)
+            unknown += key is None
+            entry = None if key is None else detections[key]
             if entry is not None:
                 used.add(id(entry))
                 empty += len(entry[0]) == 0
@@ -72,4 +79,4 @@ class PhotoBoxes:
             said += f"; {plural(len(detections) - len(used), 'further image')} in the file not among these photos"
         if dropped:
             said += f"; {plural(dropped, 'box')} without area inside the image left out"
-        return cls(boxes, said + ".")
+        return cls(boxes, said + ".", ids)

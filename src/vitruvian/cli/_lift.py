@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ._pictures import VIEW_3D, remove_pictures, save_picture
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -105,25 +107,24 @@ class Lifting:
 
     def take(self, result: Result, picture: Path | None) -> list[Path]:
         """Lift one photo's people. Where pictures are drawn, write ``NAME_3d.png`` and ``NAME_3d.html`` beside the
-        photo's ``picture``, and remove older ones where nobody was lifted; returns the files written.
+        photo's ``picture``, in place of an earlier run's; returns the files written.
         """
-        paths = [] if picture is None else [picture.with_name(f"{picture.stem}_3d{end}") for end in (".png", ".html")]
+        if picture is not None:
+            remove_pictures(picture.parent, picture.stem, (VIEW_3D,))
         lifted = None
         if result.poses is not None:
             lifted, camera = self._lift(result)
             self._photos.append(lifted.to_dict() | ({} if camera is None else {"camera": _numbers(camera)}))
             self._said = lifted
         if picture is None or result.image is None or result.poses is None or lifted is None or not lifted.lifted.any():
-            for path in paths:
-                path.unlink(missing_ok=True)
             return []
-        from ..data.images import write_image
         from ..draw import draw
         from ..formats.writing import write_text
 
         figures = _figures(lifted)
         page = _page(figures, lifted, draw(result.image, result.poses), picture.stem)
-        return [write_image(paths[0], _views(figures)), write_text(paths[1], page)]
+        beside = picture.with_name(f"{picture.stem}{VIEW_3D}")
+        return [save_picture(beside, _views(figures)), write_text(beside.with_suffix(".html"), page)]
 
     def write(self, out: Path) -> Path:
         """``joints3d.json`` in the folder ``out``, with what its numbers mean; empty where no photo could be read."""

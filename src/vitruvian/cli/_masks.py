@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ._pictures import CUT, MASKS, remove_masks, save_picture
+
 if TYPE_CHECKING:
     from ..predict import Predictor, Result
     from ..predict.masks import MaskFinder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FOLDER = "masks"
-"""Of the PNG files, under ``--out``: ``<image>_<person>.png``."""
-
-
 def mask_options(function: F) -> F:
     """The options, for `MaskOutput`."""
     for option in reversed(
         (
-            click.option("--masks", is_flag=True, help=f"Find people's masks too: {FOLDER}/*.png, and in the results."),
+            click.option("--masks", is_flag=True, help=f"Find people's masks too: {MASKS}/*.png, and in the results."),
             click.option(
                 "--mask-model",
                 help="Model of the masks, as for --model; by default the model itself where it has masks, else "
@@ -81,59 +79,24 @@ class MaskOutput:
             return result
         return replace(result, poses=self._finder(result.image, result.poses, self._flip, self._batch))
 
-    def write(self, result: Result, out: Path, name: str) -> list[Path]:
-        """Write an image's masks, one PNG a person, and its picture with another background; what was written.
+    def write(self, result: Result, out: Path, name: str, picture: str) -> list[Path]:
+        """Write an image's masks, one PNG a person, and as ``<picture>_cut.png`` it with another background.
 
-        Of an image that failed, or that has fewer people now, an earlier run's files go.
+        An earlier run may have found more people in it, whose masks go. Returns the files written.
         """
-        if not self.wanted:
+        poses = result.poses
+        if not self.wanted or poses is None or poses.masks is None or result.image is None:
             return []
-        from ..data.images import write_image
+        import numpy as np
+
         from ..draw.masks import blur_background, cut_out
 
-        folder, cut, poses = out / FOLDER, out / f"{name}_cut.png", result.poses
-        masks = None if poses is None else poses.masks
-        for older in folder.glob(f"{_literal(name)}_*.png"):
-            if older.stem[len(name) + 1 :].isdigit():
-                older.unlink()
-        if self._background is not None:
-            cut.unlink(missing_ok=True)
-        if poses is None or masks is None or result.image is None:
-            return []
+        remove_masks(out, name)
         written = []
-        if len(masks):
-            folder.mkdir(exist_ok=True)
-        for i, mask in enumerate(masks):
-            written.append(_write_grey(folder / f"{name}_{i}.png", mask))
+        for i, mask in enumerate(poses.masks):
+            grey = np.asarray(mask, np.uint8) * np.uint8(255)
+            written.append(save_picture(out / MASKS / f"{name}_{i}.png", grey))
         if self._background is not None:
             change = cut_out if self._background == "remove" else blur_background
-            picture = change(result.image, poses)
-            written.append(_write_rgba(cut, picture) if picture.shape[2] == 4 else write_image(cut, picture))
+            written.append(save_picture(out / f"{picture}{CUT}", change(result.image, poses)))
         return written
-
-
-def _literal(name: str) -> str:
-    """A file's name as a pattern that matches it alone."""
-    import glob
-
-    return glob.escape(name)
-
-
-def _write_grey(path: Path, mask: Any) -> Path:
-    import numpy as np
-
-    return _save(path, np.asarray(mask, np.uint8) * np.uint8(255))
-
-
-def _write_rgba(path: Path, picture: Any) -> Path:
-    return _save(path, picture)
-
-
-def _save(path: Path, pixels: Any) -> Path:
-    from PIL import Image
-
-    from ..formats.writing import atomic_path
-
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG")
-    return path

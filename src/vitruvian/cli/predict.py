@@ -24,6 +24,7 @@ from ._common import (
 from ._detector import DetectorChoice, detector_options
 from ._lift import Lifting, lift_options
 from ._masks import MaskOutput, mask_options
+from ._pictures import DRAWING, check_masks, picture_names, remove_masks, remove_pictures, save_picture
 
 if TYPE_CHECKING:
     from ..predict import Result
@@ -104,8 +105,9 @@ def command(
     """Find people's joints in PATH..., which may be images, folders and globs.
 
     Draws each image and writes the result files into --out, in place of an earlier run's. An image that cannot be read
-    is named on standard error, the others still get their results, and the exit status is then 1. Nothing remains of
-    what an earlier run found in it; where no image can be read, the result files are empty.
+    is named on standard error, the others still get their results, and the exit status is then 1. No picture remains of
+    what an earlier run found in it; where no image can be read, the result files are empty. Photos are never replaced,
+    nor are other PNG files that this program did not write: a drawing then has another name.
     """
     from ..data.find import find_images
     from ..formats.writing import unique_names
@@ -117,8 +119,11 @@ def command(
     choice = DetectorChoice(detector, detect_above, detector_layout, detect_once)
     finder = None if boxes is not None else choice.load(threads)
     people = choice.boxes(finder, boxes, photos)
-    pictures = [] if no_draw else _picture_paths(photos, out)
-    masking, names = MaskOutput(masks or style == "silhouette", mask_model, background), unique_names(photos)
+    names = unique_names(photos)
+    pictures = picture_names(photos, names, out)
+    masking = MaskOutput(masks or style == "silhouette", mask_model, background)
+    if masking.wanted:
+        check_masks(names, out)
     started = time.perf_counter()
     done = _Done()
     bar, advance = progress_bar("predicting", len(photos))
@@ -142,18 +147,21 @@ def command(
                     bar.console.print(f"failed: {result.error}", markup=False, soft_wrap=True)
                 result = masking.add(result)
                 done.take(result)
-                done.written += masking.write(result, out, names[result.index])
-                if pictures:
-                    _draw(result, pictures[result.index], {"threshold": threshold, "style": style}, done)
+                name, picture = names[result.index], pictures[result.index]
+                if result.poses is None:  # older files would pass for new
+                    remove_pictures(out, picture)
+                    remove_masks(out, name)
+                done.written += masking.write(result, out, name, picture)
+                drawing = None if no_draw else out / f"{picture}{DRAWING}"
+                if drawing is not None and result.poses is not None:
+                    done.written.append(_draw(result, drawing, threshold, style))
                 if lifting is not None:
-                    done.written += lifting.take(result, pictures[result.index] if pictures else None)
+                    done.written += lifting.take(result, drawing)
                 advance(result.index + 1, len(photos))
         masking.close()
-        done.written += _write(done.poses, out, formats)
+        done.written += _write(done, out, formats, names, people.ids)
         if lifting is not None:
             done.written.append(lifting.write(out))
-        if done.failed and "openpose" in formats:
-            _remove_older(photos, out, done)
         _summarise(done, len(photos), threshold, time.perf_counter() - started)
         if done.failed:
             sys.exit(1)
@@ -161,10 +169,13 @@ def command(
 
 @dataclass
 class _Done:
-    """What has come out so far; masks are packed, so that memory does not grow by the size of every photo."""
+    """What has come out so far, with the places of these photos among all; masks are packed, so that memory does not
+    grow by the size of every photo.
+    """
 
     poses: list[Poses] = field(default_factory=list)
-    failed: int = 0
+    places: list[int] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
     dropped: int = 0
     written: list[Path] = field(default_factory=list)
 
@@ -172,8 +183,9 @@ class _Done:
         from ..formats.rle import PackedMasks
 
         if result.poses is None:
-            self.failed += 1
+            self.failed.append(result.index)
         else:
+            self.places.append(result.index)
             poses = result.poses
             self.dropped += result.dropped
             self.poses.append(poses if poses.masks is None else replace(poses, masks=PackedMasks(poses.masks)))
@@ -187,46 +199,32 @@ def _check_formats(formats: Sequence[str]) -> None:
         need("pyarrow", "tables", "writing Parquet")
 
 
-def _picture_paths(photos: Sequence[Path], out: Path) -> list[Path]:
-    """Where each photo's drawing goes: its name, unless that is one of the photos themselves, or what another photo's
-    cut-out or 3D picture is called.
-    """
-    from ..formats.writing import unique_names
-
-    names = unique_names(photos)
-    taken = {photo.resolve() for photo in photos}
-    taken |= {(out / f"{name}_{what}.png").resolve() for name in names for what in ("cut", "3d")}
-    paths = [out / f"{name}.png" for name in names]
-    return [path.with_stem(f"{path.stem}_pose") if path.resolve() in taken else path for path in paths]
-
-
-def _draw(result: Result, path: Path, options: dict[str, Any], done: _Done) -> None:
-    """Draw an image's people; of an image that failed, an older picture is removed: it would pass for new."""
-    from ..data.images import write_image
+def _draw(result: Result, path: Path, threshold: float | None, style: str) -> Path:
     from ..draw import draw
 
-    if result.poses is None:
-        path.unlink(missing_ok=True)
-        return
-    done.written.append(write_image(path, draw(result.image, result.poses, **options)))
+    assert result.poses is not None
+    return save_picture(path, draw(result.image, result.poses, threshold=threshold, style=style))
 
 
-def _write(poses: list[Poses], out: Path, formats: Sequence[str]) -> list[Path]:
-    """The result files; without any poses they are empty, for an older run's would be taken for this one's."""
-    from ..formats import RESULT_WRITERS
+def _write(
+    done: _Done, out: Path, formats: Sequence[str], names: Sequence[str], ids: Sequence[int | str | None] | None
+) -> list[Path]:
+    """The result files; without any poses they are empty, for an older run's would be taken for this one's.
 
-    return [path for name in dict.fromkeys(formats) for path in RESULT_WRITERS[name](poses, out)]
+    Names are those among all photos, so that what a photo is called does not depend on which others failed.
+    """
+    from ..formats import RESULT_WRITERS, ids_of
+    from ..formats.openpose import file_of
 
-
-def _remove_older(photos: Sequence[Path], out: Path, done: _Done) -> None:
-    """OpenPose's files of an earlier run about photos that failed now."""
-    from ..formats.writing import unique_names
-
-    written = set(done.written)
-    for name in unique_names(photos):
-        path = out / f"{name}_keypoints.json"
-        if path not in written:
-            path.unlink(missing_ok=True)
+    every = ids_of(names)
+    if ids is not None:  # the boxes' file has its own, of the photos that it mentions
+        every = [own if given is None else given for own, given in zip(every, ids, strict=True)]
+    chosen = {"names": [names[i] for i in done.places], "image_ids": [every[i] for i in done.places]}
+    written = [path for name in dict.fromkeys(formats) for path in RESULT_WRITERS[name](done.poses, out, **chosen)]
+    if "openpose" in formats:
+        for i in done.failed:
+            file_of(out, names[i]).unlink(missing_ok=True)
+    return written
 
 
 def _summarise(done: _Done, count: int, threshold: float | None, seconds: float) -> None:
@@ -247,7 +245,7 @@ def _summarise(done: _Done, count: int, threshold: float | None, seconds: float)
     if len(done.written) > _LISTED:
         click.echo(f"wrote {plural(len(done.written) - _LISTED, 'further file')} beside them")
     if done.failed:
-        click.echo(f"{done.failed} of {plural(count, 'image')} failed", err=True)
+        click.echo(f"{len(done.failed)} of {plural(count, 'image')} failed", err=True)
 
 
 def _print_joints(poses: Poses, threshold: float | None) -> None:

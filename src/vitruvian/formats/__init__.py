@@ -11,7 +11,7 @@ Adding a format:
 2. add it to `FORMATS` below, with the name of a file (or folder) that ``write`` can make;
 3. add ``tests/formats/test_<name>.py``. The conformance suite does round trips and broken files by itself.
 
-Adding a kind of result file: write a function ``(poses, folder) -> files`` and add it to `RESULT_WRITERS`.
+Adding a kind of result file: write a function ``(poses, folder, names=, image_ids=) -> files`` and add it to `RESULT_WRITERS`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 from ..errors import FormatError
 from ..types import Poses, Record
 from . import coco, lsp, mpii, openpose, tables, yolo
+from .coco_results import ids_of
 from .joints import remap
 from .reading import REASONS, ReadReport, ReadResult, Skip
 
@@ -33,7 +34,8 @@ _ANNOTATIONS = (".json", ".mat", ".h5", ".hdf5", ".yaml", ".yml")
 _NAMED = 6  # files that an error lists
 
 __all__ = [
-    "FORMATS", "REASONS", "RESULT_WRITERS", "Format", "ReadReport", "ReadResult", "Skip", "read", "remap", "write",
+    "FORMATS", "REASONS", "RESULT_WRITERS", "Format", "ReadReport", "ReadResult", "Skip", "ids_of", "read", "remap",
+    "write",
 ]  # fmt: skip
 
 
@@ -120,23 +122,32 @@ def _candidates(folder: Path) -> str:
 # --- results -------------------------------------------------------------------------------------------------------
 
 
-def _write_coco(poses: Sequence[Poses], folder: str | os.PathLike) -> list[Path]:
-    return [coco.write_results(poses, Path(folder) / "keypoints.json")]
+def _write_coco(
+    poses: Sequence[Poses], folder: str | os.PathLike, image_ids: Sequence[int | str] | None = None, **_: Any
+) -> list[Path]:
+    return [coco.write_results(poses, Path(folder) / "keypoints.json", image_ids)]
 
 
-def _write_csv(poses: Sequence[Poses], folder: str | os.PathLike) -> list[Path]:
+def _write_openpose(
+    poses: Sequence[Poses], folder: str | os.PathLike, names: Sequence[str] | None = None, **_: Any
+) -> list[Path]:
+    return openpose.write_poses(poses, folder, names)
+
+
+def _write_csv(poses: Sequence[Poses], folder: str | os.PathLike, **_: Any) -> list[Path]:
     return [tables.write_csv(poses, Path(folder) / "keypoints.csv")]
 
 
-def _write_parquet(poses: Sequence[Poses], folder: str | os.PathLike) -> list[Path]:
+def _write_parquet(poses: Sequence[Poses], folder: str | os.PathLike, **_: Any) -> list[Path]:
     return [tables.write_parquet(poses, Path(folder) / "keypoints.parquet")]
 
 
-RESULT_WRITERS: dict[str, Callable[[Sequence[Poses], str | os.PathLike], list[Path]]] = {
+RESULT_WRITERS: dict[str, Callable[..., list[Path]]] = {
     "coco": _write_coco,
-    "openpose": openpose.write_poses,
+    "openpose": _write_openpose,
     "csv": _write_csv,
     "parquet": _write_parquet,
 }
 """What ``vitruvian predict --format`` can write: each takes the poses of all images and a folder, makes the folder if
-needed, writes each file completely or not at all, and returns the files."""
+needed, writes each file completely or not at all, and returns the files. ``names`` and ``image_ids``, one an image, are
+what files and results call the images where their paths alone do not say."""

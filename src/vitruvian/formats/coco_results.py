@@ -72,14 +72,22 @@ def detections_of(
     file_names : ``{image_id: file_name}`` of an annotation file, where ids are neither names nor spelt in names;
         tried first.
     """
+    key = key_of(detections, image, file_names)
+    return None if key is None else detections[key]
+
+
+def key_of(
+    detections: Mapping[int | str, Any], image: str | os.PathLike, file_names: Mapping[int | str, str] | None = None
+) -> int | str | None:
+    """What ``detections`` call an image, as `detections_of` finds it; None where they do not mention it."""
     image = Path(image)
     for image_id, name in (file_names or {}).items():
         if Path(name).name == image.name and image_id in detections:
-            return detections[image_id]
+            return image_id
     names: list[int | str] = [str(image), image.as_posix(), image.name, image.stem]
     if image.stem.isdecimal():
         names += [int(image.stem), str(int(image.stem))]
-    return next((detections[name] for name in names if name in detections), None)
+    return next((name for name in names if name in detections), None)
 
 
 def read_results(
@@ -149,7 +157,7 @@ def write_results(
     image_ids : one an image; None takes the file's stem, longer where two images would share it. A stem of digits
         becomes the number it spells where that is no other image's, as COCO names its files after their ids.
     """
-    ids: Sequence[int | str] = _image_ids([p.path for p in poses]) if image_ids is None else image_ids
+    ids = ids_of(unique_names([p.path for p in poses])) if image_ids is None else list(image_ids)
     if len(ids) != len(poses):
         raise FormatError(path, f"got {len(ids)} image ids for {len(poses)} images")
     rows = []
@@ -161,8 +169,8 @@ def write_results(
     return write_json(path, rows)
 
 
-def _image_ids(paths: Sequence[Path | None]) -> list[int | str]:
-    names = unique_names(paths)
+def ids_of(names: Sequence[str]) -> list[int | str]:
+    """The ids of images of these names: a name of digits is the number it spells where that is no other image's."""
     numbers = [int(name) if name.isascii() and name.isdigit() else name for name in names]
     return numbers if len(set(numbers)) == len(numbers) else list(names)
 

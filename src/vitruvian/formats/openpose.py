@@ -118,22 +118,30 @@ def write(records: Iterable[Record], path: str | os.PathLike) -> Path:
             scores = scores if scores.shape == person.visibility.shape else np.ones(person.visibility.shape)
             keypoints, scores = to_body25(person.keypoints_px, scores, record.skeleton)
             people.append(_row(keypoints, scores, person.id if isinstance(person.id, int) else -1))
-        _write_file(folder / f"{name}{_ENDING}", people)
+        _write_file(file_of(folder, name), people)
     return folder
 
 
-def write_poses(poses: Sequence[Poses], folder: str | os.PathLike) -> list[Path]:
+def file_of(folder: str | os.PathLike, name: str) -> Path:
+    """The file of the image called ``name``."""
+    return Path(folder) / f"{name}{_ENDING}"
+
+
+def write_poses(
+    poses: Sequence[Poses], folder: str | os.PathLike, names: Sequence[str] | None = None
+) -> list[Path]:
     """Write one file an image of found people; joints go to BODY_25 as `to_body25` says. Returns the files.
 
-    Joints that a model with a presence takes for absent score 0, OpenPose's sign for that.
+    Joints that a model with a presence takes for absent score 0, OpenPose's sign for that. ``names``: what to call the
+    images; None takes `unique_names` of their paths.
     """
     out = []
-    for name, found in zip(unique_names([p.path for p in poses]), poses, strict=True):
+    for name, found in zip(names or unique_names([p.path for p in poses]), poses, strict=True):
         there = found.scores if found.presence is None else found.scores * found.shown()
         keypoints, scores = to_body25(found.keypoints, there, found.skeleton)
         ids = np.full(len(found), -1) if found.ids is None else found.ids
         people = [_row(k, s, int(i)) for k, s, i in zip(keypoints, scores, ids, strict=True)]
-        out.append(_write_file(Path(folder) / f"{name}{_ENDING}", people))
+        out.append(_write_file(file_of(folder, name), people))
     return out
 
 
