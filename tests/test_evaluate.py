@@ -92,6 +92,16 @@ def test_a_model_of_masks_has_no_joints_to_measure(records) -> None:
     assert oracle.asked == []
 
 
+def test_people_of_whom_a_point_alone_is_known_are_left_out(records, person):
+    """No box, and one labelled joint: there is nowhere to look."""
+    whole = person(box_xyxy=None)
+    lone = replace(whole, visibility=np.eye(14, dtype=int)[3] * 2)
+    two = replace(whole, visibility=(np.eye(14, dtype=int)[3] + np.eye(14, dtype=int)[8]) * 2)
+    assert [counts(lone), counts(two), counts(replace(lone, box_xyxy=np.array([0.0, 0, 9, 9])))] == [False, True, True]
+    more = [*records, replace(records[0], image_id=9, image_path=Path("9.jpg"), persons=(lone,))]
+    assert evaluate(Oracle(records), more, ["pck"])["pck"].value == 1
+
+
 def test_masks_alone_judge_those_who_have_one() -> None:
     assert judged_by(("mask_dice", "mask_iou")) is masked
     assert judged_by(("mask_dice", "pck")) is judged_by(("pck",)) is counts

@@ -68,6 +68,10 @@ class WeightsError(VitruvianError, ValueError):
     """A weight file or card that is missing, malformed, or does not belong to the model it is loaded into."""
 
 
+class NoCardError(WeightsError):
+    """A weight file without a card: not one of this project's."""
+
+
 class ExportError(VitruvianError, RuntimeError):
     """An exported model whose numbers differ from the original by more than allowed; nothing was written."""
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .data.dataset import photo
+from .data.dataset import photo, placed
 from .errors import ShapeError, VitruvianError
 from .formats.coco import detections_of
+from .formats.rle import PackedMasks
 from .formats.writing import write_text
 from .geometry import boxes as box_tools
 from .metrics import METRICS, MetricResult
@@ -148,14 +149,13 @@ def judged_by(metrics: Sequence[str]) -> Callable[[Person], bool]:
 
 
 def counts(person: Person) -> bool:
-    """Whether a person takes part: not a crowd, and at least one joint is labelled."""
-    return not person.is_crowd and bool(person.labelled.any())
+    """Whether a person takes part: not a crowd, at least one joint is labelled, and it is known where (`placed`)."""
+    return not person.is_crowd and bool(person.labelled.any()) and placed(person)
 
 
 def masked(person: Person) -> bool:
     """Whether a person takes part where masks alone are measured: not a crowd, with a mask and a box or a joint."""
-    known = person.box_xyxy is not None or bool(person.labelled.any())
-    return not person.is_crowd and person.segmentation is not None and known
+    return not person.is_crowd and person.segmentation is not None and placed(person)
 
 
 def _boxes_of(record: Record, people: Sequence[Person], boxes: object) -> np.ndarray:
@@ -347,6 +347,7 @@ def _predict_all(
         poses = poses if select is None else select(poses)
         if finder is not None and result.image is not None:
             poses = finder(result.image, poses, bool(flip), batch)
+            poses = replace(poses, masks=PackedMasks(poses.masks))  # or memory would grow by the size of every photo
         found.append(poses)
         if progress is not None:
             progress(len(found), len(records))

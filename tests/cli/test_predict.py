@@ -54,7 +54,11 @@ def test_a_detector_of_another_maker(call, photos, tiny_model, tmp_path, one_per
     assert "score 0.6 or more" in done.output
     (entry,) = json.loads((tmp_path / "out" / "keypoints.json").read_text())
     assert entry["bbox"][2] == pytest.approx(24 * 90 / 64, abs=0.02)  # the photo is 90 wide, its letterbox 64
-    assert call(*arguments, "--detector", one_person_onnx).exit_code == 1  # no card, no layout
+    bare = call(*arguments, "--detector", one_person_onnx)
+    assert bare.exit_code == 1  # no card, no layout
+    assert "say how its outputs are read: --detector-layout" in bare.stderr
+    other = call(*arguments, "--detector", one_person_onnx, *layout, "--detector-person", 1)  # it has one class
+    assert other.exit_code == 1
     assert call(*arguments, "--detector", tiny_model).exit_code == 1  # finds joints
 
 
@@ -324,6 +328,23 @@ def test_a_least_score_without_a_detector_is_refused(call, photos, tiny_model):
     done = call("predict", photos, "--model", tiny_model, "--detector", "none", "--detect-above", "0.9")
     assert done.exit_code == 2
     assert "--detect-above is for a detector" in done.output
+
+
+def test_boxes_of_a_file_ask_no_detector(predict, call, photos, tiny_model, tmp_path, one_person_onnx):
+    file = _detections(
+        tmp_path / "d.json", ("1", (10, 5, 40, 60), 0.75), ("1", (30, 5, 30, 60), 0.5), (2, (0, 0, 9, 9), 0)
+    )
+    layout = ("--detector", one_person_onnx, "--detector-layout", "yolo_transposed")
+    for options in (layout, layout[:2], ("--detect-once",)):
+        done = call("predict", photos, "--model", tiny_model, "--boxes", file, *options, "--out", tmp_path / "no")
+        assert done.exit_code == 2
+        assert "--boxes has the boxes" in done.output
+    done = predict(photos, "--boxes", file, "--detect-above", 0.6, "--out", tmp_path / "out", "--no-select")
+    assert done.exit_code == 0
+    assert "; 2 boxes with a score below 0.6 left out" in done.output
+    assert "nobody was found in 2 images (a lower --detect-above)" in done.output
+    (entry,) = json.loads((tmp_path / "out" / "keypoints.json").read_text())
+    np.testing.assert_allclose(entry["bbox"], [10, 5, 40, 60])
 
 
 def test_looking_once(call, photos, tiny_model, tmp_path):

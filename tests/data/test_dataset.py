@@ -75,6 +75,15 @@ def test_draws_depend_on_seed_epoch_and_index_alone():
     assert first.sample(1, 2).frame_to_input != a.frame_to_input
 
 
+def test_people_of_whom_a_point_alone_is_known_do_not_teach():
+    known, lone = record(seed=0), record(seed=1)
+    person = lone.persons[0]
+    visibility = np.zeros_like(person.visibility)
+    visibility[2] = 2
+    lone = replace(lone, persons=(replace(person, visibility=visibility, box_xyxy=None),))
+    assert [index for index, _ in dataset([known, lone]).people] == [0]
+
+
 def test_each_repeat_is_another_view():
     data = dataset([record(seed=0)], geometry=RandomGeometry(), photometry=RandomPhotometry())
     items = [data[0], data[0, 0], data[0, 0, 0], data[0, 0, 1], data[0, 0, 2]]

@@ -35,8 +35,11 @@ def test_all_agree_with_torch(name, count, tiny_model, rng):
     for key, value in expected.items():
         assert got[key].shape == value.shape
         np.testing.assert_allclose(got[key], value, atol=1e-4 * np.abs(value).max(), err_msg=key)
-    backend.close()
-    reference.close()
+    for closed in (backend, reference):
+        closed.close()
+        closed.close()
+        with pytest.raises(VitruvianError, match="this model was closed"):
+            closed.run(crops)
 
 
 def test_results_stay_when_the_next_batch_comes(tiny_model, rng):

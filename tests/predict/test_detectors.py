@@ -146,6 +146,23 @@ def test_a_layout_of_ones_own_and_other_refusals(onnx):
         onnx(as_yolo, shape=(1, 10))
 
 
+def test_half_precision_inputs_get_half_precision(onnx):
+    detector, session = onnx(lambda images: as_yolo(images * 255), shape=(1, "h", "w", 3), kind="tensor(float16)")
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[10:30, 20:40] = 255
+    assert len(detector(image)[0]) == 1
+    assert session.seen[0].dtype == np.float16
+
+
+def test_what_a_file_says_of_an_image_it_cannot_take(onnx):
+    def answer(images):
+        raise RuntimeError("unexpected input data type")
+
+    detector, _ = onnx(answer)
+    with pytest.raises(WeightsError, match=r"any\.onnx: the detector fails on an image: unexpected input"):
+        detector(np.zeros((8, 8, 3), np.uint8))
+
+
 def test_a_real_file(one_person_onnx, tmp_path):
     """Run by ONNX Runtime."""
     boxes, scores = OnnxDetector(one_person_onnx, threads=1)(np.zeros((128, 128, 3), np.uint8))

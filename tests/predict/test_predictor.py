@@ -17,7 +17,7 @@ from PIL import Image
 from vitruvian.codecs import SimccCodec
 from vitruvian.data.images import as_image, write_image
 from vitruvian.errors import ImageError, ShapeError, VitruvianError, WeightsError
-from vitruvian.predict import Predictor, load
+from vitruvian.predict import Detections, Predictor, load
 from vitruvian.types import Poses
 from vitruvian.weights.calibration import Calibration
 
@@ -239,17 +239,29 @@ def test_stream_keeps_images_on_request(rng, predictor, person):
     assert dropped.image is None
 
 
-def test_stream_of_a_reused_camera_buffer(rng, predictor, person):
+@pytest.mark.parametrize(
+    "seen_as", [np.asarray, memoryview, lambda frame: frame.view(np.recarray), lambda frame: frame[:]]
+)
+def test_stream_of_a_reused_camera_buffer(rng, predictor, person, seen_as):
     scenes = [person(rng) for _ in range(6)]
 
     def camera():
         frame = np.empty_like(scenes[0][0])
         for image, _, _ in scenes:
             frame[...] = image
-            yield frame
+            yield seen_as(frame)
 
     for result, (_, _, hands) in zip(predictor.stream(camera(), [s[1] for s in scenes]), scenes, strict=True):
         np.testing.assert_allclose(result.poses.keypoints, hands, atol=0.25)
+
+
+def test_scores_that_are_none_fail_their_image_alone(rng, predictor, person):
+    image, boxes, hands = person(rng)
+    given = [Detections(boxes, np.array([score])) for score in (0.5, 1.2, np.nan, 1.0)]
+    results = list(predictor.stream([image] * 4, given))
+    assert [result.error is None for result in results] == [True, False, False, True]
+    assert "image 1: the boxes' scores must lie in [0, 1], got [1.2]" in str(results[1].error)
+    np.testing.assert_allclose(results[3].poses.keypoints, hands, atol=0.25)
 
 
 def test_stream_reads_only_a_bounded_way_ahead(rng, predictor, person):

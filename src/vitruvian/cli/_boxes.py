@@ -17,26 +17,29 @@ if TYPE_CHECKING:
 class PhotoBoxes:
     """Boxes with scores by the place of the photo in the list (None: none are given), and what to tell the user.
 
-    ``ids``: what a file calls the photos, None for those that it does not mention.
+    ``ids``: what a file calls the photos, None for those that it does not mention. ``hint``: what finds more people.
     """
 
     boxes: list[Detections] | None
     said: str
+    hint: str = "a lower --detect-above with --no-select finds more"
     ids: list[int | str | None] | None = None
 
     @classmethod
     def found_by(cls, detector: Detector | None, name: str) -> PhotoBoxes:
         """Without a file: those of a detector, or none."""
         if detector is None:
-            return cls(None, "Boxes: none (--detector none), so each whole image is one person.")
+            return cls(None, "Boxes: none (--detector none), so each whole image is one person.", "")
         above = getattr(detector, "min_score", None)
         least = "" if above is None else f", score {above:g} or more"
         once = ", whole images alone" if getattr(detector, "once", False) else ""
         return cls(None, f"Boxes: found by {name}{least}{once}.")
 
     @classmethod
-    def read(cls, file: Path, photos: Sequence[Path]) -> PhotoBoxes:
-        """The file's boxes for each photo; those without area inside their image are left out and counted."""
+    def read(cls, file: Path, photos: Sequence[Path], above: float = 0.0) -> PhotoBoxes:
+        """The file's boxes for each photo; those without area inside their image, or with a lower score than ``above``,
+        are left out and counted.
+        """
         import numpy as np
 
         from ..data.images import image_size
@@ -48,7 +51,7 @@ class PhotoBoxes:
         detections = read_detections(file)
         boxes: list[Detections] = []
         ids: list[int | str | None] = []
-        unknown = dropped = empty = 0
+        unknown = dropped = empty = low = 0
         used: set[int] = set()
         for photo in photos:
             key = key_of(detections, photo)
@@ -64,6 +67,8 @@ class PhotoBoxes:
             except ImageError:
                 usable = np.ones(len(found), bool)  # decoding will say what is wrong with it
             dropped += int((~usable).sum())
+            low += int((usable & (scores < above)).sum())
+            usable &= scores >= above
             boxes.append(Detections(found[usable], scores[usable]))
         if unknown == len(photos):
             some = ", ".join(repr(name) for name in list(detections)[:3])
@@ -79,4 +84,6 @@ class PhotoBoxes:
             said += f"; {plural(len(detections) - len(used), 'further image')} in the file not among these photos"
         if dropped:
             said += f"; {plural(dropped, 'box')} without area inside the image left out"
-        return cls(boxes, said + ".", ids)
+        if low:
+            said += f"; {plural(low, 'box')} with a score below {above:g} left out"
+        return cls(boxes, said + ".", "--no-select keeps every box" if not low else "a lower --detect-above", ids)

@@ -21,7 +21,9 @@ LAYOUTS = ("yolo", "yolo_transposed", "yolo_objectness", "boxes_scores_labels", 
 
 
 def detector_options(function: F) -> F:
-    """``--detector``, ``--detect-above``, ``--detector-layout`` and ``--detect-once``; see `DetectorChoice`."""
+    """``--detector``, ``--detect-above``, ``--detector-layout``, ``--detector-person`` and ``--detect-once``; see
+    `DetectorChoice`.
+    """
     for option in reversed(
         (
             click.option(
@@ -34,12 +36,19 @@ def detector_options(function: F) -> F:
             click.option(
                 "--detect-above",
                 type=click.FloatRange(0, 1),
-                help="People with a lower score are left out; by default what the detector's card says.",
+                help="People with a lower score are left out, of --boxes too; by default what a detector's card says, "
+                "and nobody of --boxes.",
             ),
             click.option(
                 "--detector-layout",
                 type=click.Choice(LAYOUTS),
                 help="For an ONNX detector of another maker: how its outputs are read.",
+            ),
+            click.option(
+                "--detector-person",
+                type=click.IntRange(0),
+                help="With --detector-layout: the class, or the label, that means a person, 0 by default; of "
+                "torchvision's detectors 1.",
             ),
             click.option(
                 "--detect-once",
@@ -55,23 +64,31 @@ def detector_options(function: F) -> F:
 
 @dataclass(frozen=True)
 class DetectorChoice:
-    """The options ``--detector``, ``--detect-above``, ``--detector-layout`` and ``--detect-once``."""
+    """The options of `detector_options`."""
 
     name: str
     above: float | None
     layout: str | None
+    person: int | None = None
     once: bool = False
 
-    def load(self, threads: int | None) -> Detector | None:
-        """The detector, or None for ``none``.
+    def load(self, threads: int | None, boxes: Path | None = None) -> Detector | None:
+        """The detector, or None for ``none`` and where ``boxes`` come from a file.
 
         Raises
         ------
         WeightsError
             No such file, or neither one of this project's nor an ONNX file with a layout given.
         click.UsageError
-            A layout, and no file; a least score, and no detector; to look once, and no detector of this project.
+            A layout, and no file; a least score, and no detector; to look once, and no detector of this project; a
+            detector or how it looks, and boxes of a file.
         """
+        if boxes is not None:
+            if self.name not in ("default", "none") or self.layout is not None or self.person is not None or self.once:
+                raise click.UsageError("--boxes has the boxes, so no --detector is asked; give one of the two")
+            return None
+        if self.person is not None and self.layout is None:
+            raise click.UsageError("--detector-person is for detectors of other makers; give --detector-layout")
         if self.layout is not None and self.name in ("default", "none"):
             raise click.UsageError("--detector-layout needs --detector FILE")
         if self.above is not None and self.name == "none":
@@ -86,9 +103,8 @@ class DetectorChoice:
             return None
         if self.layout is None:
             return load_detector(self.name, threads=threads, min_score=self.above, once=self.once)
-        if self.above is None:
-            return OnnxDetector(self.name, self.layout, threads=threads)
-        return OnnxDetector(self.name, self.layout, threads=threads, min_score=self.above)
+        least = {} if self.above is None else {"min_score": self.above}
+        return OnnxDetector(self.name, self.layout, person=self.person or 0, threads=threads, **least)
 
     @property
     def said(self) -> str:
@@ -97,4 +113,6 @@ class DetectorChoice:
 
     def boxes(self, detector: Detector | None, file: Path | None, photos: Sequence[Path]) -> PhotoBoxes:
         """Those of a file where one is given, else the detector's."""
-        return PhotoBoxes.found_by(detector, self.said) if file is None else PhotoBoxes.read(file, photos)
+        if file is None:
+            return PhotoBoxes.found_by(detector, self.said)
+        return PhotoBoxes.read(file, photos, self.above or 0.0)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
 def mask_options(function: F) -> F:
     """The options, for `MaskOutput`."""
     for option in reversed(

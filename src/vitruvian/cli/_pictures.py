@@ -52,7 +52,9 @@ def check_masks(names: Sequence[str], out: Path) -> None:
     for name in names:
         for file in _masks(out, name):
             if _is_anothers(file):
-                raise click.UsageError(f"{file} is no mask of an earlier run and would be replaced; choose another --out")
+                raise click.UsageError(
+                    f"{file} is no mask of an earlier run and would be replaced; choose another --out"
+                )
 
 
 def save_picture(path: Path, pixels: np.ndarray) -> Path:

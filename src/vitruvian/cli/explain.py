@@ -27,6 +27,7 @@ def command(
     detect_above: float | None,
     detect_once: bool,
     detector_layout: str | None,
+    detector_person: int | None,
     model: str,
     people: int,
     backend: str | None,
@@ -45,8 +46,8 @@ def command(
     from ..predict.explain import explain
 
     image = read_image(photo)
-    choice = DetectorChoice(detector, detect_above, detector_layout, detect_once)
-    finder = None if boxes is not None else choice.load(threads)
+    choice = DetectorChoice(detector, detect_above, detector_layout, detector_person, detect_once)
+    finder = choice.load(threads, boxes)
     given = choice.boxes(finder, boxes, [photo])
     with output_folder(out), load(model, backend, threads, detector=finder) as predictor:
         poses, found = explain(predictor, image, None if given.boxes is None else given.boxes[0], people)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -83,6 +83,7 @@ def command(
     detect_above: float | None,
     detect_once: bool,
     detector_layout: str | None,
+    detector_person: int | None,
     model: str,
     threshold: float | None,
     style: str,
@@ -116,8 +117,8 @@ def command(
     _check_formats(formats)
     lifting = Lifting.wanted(lift, model3d, focal_px, principal_px, height_mm)
     photos = find_images(list(paths), recursive=recursive)
-    choice = DetectorChoice(detector, detect_above, detector_layout, detect_once)
-    finder = None if boxes is not None else choice.load(threads)
+    choice = DetectorChoice(detector, detect_above, detector_layout, detector_person, detect_once)
+    finder = choice.load(threads, boxes)
     people = choice.boxes(finder, boxes, photos)
     names = unique_names(photos)
     pictures = picture_names(photos, names, out)
@@ -162,7 +163,7 @@ def command(
         done.written += _write(done, out, formats, names, people.ids)
         if lifting is not None:
             done.written.append(lifting.write(out))
-        _summarise(done, len(photos), threshold, time.perf_counter() - started)
+        _summarise(done, len(photos), threshold, people.hint, time.perf_counter() - started)
         if done.failed:
             sys.exit(1)
 
@@ -227,7 +228,7 @@ def _write(
     return written
 
 
-def _summarise(done: _Done, count: int, threshold: float | None, seconds: float) -> None:
+def _summarise(done: _Done, count: int, threshold: float | None, hint: str, seconds: float) -> None:
     if count == 1 and done.poses and len(done.poses[0]):
         _print_joints(done.poses[0], threshold)
     people = sum(map(len, done.poses))
@@ -237,9 +238,7 @@ def _summarise(done: _Done, count: int, threshold: float | None, seconds: float)
         click.echo(f"{boxes} dropped: no person's joints in them, or a person found twice (--no-select keeps them)")
     nobody = sum(len(poses) == 0 for poses in done.poses)
     if nobody:
-        click.echo(
-            f"nobody was found in {plural(nobody, 'image')} (a lower --detect-above with --no-select finds more)"
-        )
+        click.echo(f"nobody was found in {plural(nobody, 'image')}" + (f" ({hint})" if hint else ""))
     for path in done.written[:_LISTED]:
         click.echo(f"wrote {path}")
     if len(done.written) > _LISTED:

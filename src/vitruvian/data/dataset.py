@@ -141,8 +141,9 @@ class PoseDataset:
                 raise VitruvianError("mixing: background_prob and thing_prob need photos without people")
 
     def _takes(self, person: Person) -> bool:
-        jointed = bool(person.labelled.any())
-        masked = person.segmentation is not None and (person.box_xyxy is not None or jointed)
+        if not placed(person):
+            return False
+        jointed, masked = bool(person.labelled.any()), person.segmentation is not None
         return {"joint": jointed, "mask": masked, "either": jointed or masked}[self.teaches]
 
     def __len__(self) -> int:
@@ -236,6 +237,14 @@ class PoseDataset:
         """A sample as arrays that a loader can stack."""
         index, epoch, repeat = whole_key(key, self.epoch)
         return as_item(self.sample(index, epoch, repeat), index, masks=self.teaches != "joint")
+
+
+def placed(person: Person) -> bool:
+    """Whether it is known where a person is: by a box, or by labelled joints that are not all at one point."""
+    if person.box_xyxy is not None:
+        return True
+    points = person.keypoints_px[person.labelled]
+    return len(points) > 1 and bool(np.ptp(points, axis=0).max() > 0)
 
 
 def as_item(sample: Sample, index: int, masks: bool) -> dict[str, Any]:

@@ -11,7 +11,8 @@ Adding a format:
 2. add it to `FORMATS` below, with the name of a file (or folder) that ``write`` can make;
 3. add ``tests/formats/test_<name>.py``. The conformance suite does round trips and broken files by itself.
 
-Adding a kind of result file: write a function ``(poses, folder, names=, image_ids=) -> files`` and add it to `RESULT_WRITERS`.
+Adding a kind of result file: write a function ``(poses, folder, names=, image_ids=) -> files`` and add it to
+`RESULT_WRITERS`.
 """
 
 from __future__ import annotations

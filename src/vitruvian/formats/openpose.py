@@ -127,9 +127,7 @@ def file_of(folder: str | os.PathLike, name: str) -> Path:
     return Path(folder) / f"{name}{_ENDING}"
 
 
-def write_poses(
-    poses: Sequence[Poses], folder: str | os.PathLike, names: Sequence[str] | None = None
-) -> list[Path]:
+def write_poses(poses: Sequence[Poses], folder: str | os.PathLike, names: Sequence[str] | None = None) -> list[Path]:
     """Write one file an image of found people; joints go to BODY_25 as `to_body25` says. Returns the files.
 
     Joints that a model with a presence takes for absent score 0, OpenPose's sign for that. ``names``: what to call the

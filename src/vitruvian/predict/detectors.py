@@ -254,10 +254,13 @@ class OnnxDetector:
             raise VitruvianError(f"unknown layout '{layout}'; known: {', '.join(LAYOUTS)}, or a function of your own")
         self._read: Layout = LAYOUTS[layout] if isinstance(layout, str) else layout
         self._person, self.min_score, self._max_iou, self._shift = person, min_score, max_iou, first_centre
-        self._session = open_session(Path(path), threads, "detector")
+        self._path = Path(path)
+        self._session = open_session(self._path, threads, "detector")
         taken = self._session.get_inputs()[0]
         self._input, shape = taken.name, list(taken.shape)
-        self._batched, self._uint8 = len(shape) == 4, taken.type == "tensor(uint8)"
+        self._batched, self._uint8, self._half = (
+            len(shape) == 4, taken.type == "tensor(uint8)", taken.type == "tensor(float16)"
+        )  # fmt: skip
         image = shape[-3:]
         if len(shape) not in (3, 4) or 3 not in (image[0], image[-1]):
             raise WeightsError(f"{path}: the first input must be an image with 3 channels, got the shape {shape}")
@@ -271,7 +274,10 @@ class OnnxDetector:
         """See `Detector`."""
         whole = box_tools.whole_image((image.shape[1], image.shape[0]))
         crop, frame_to_input = self.preprocess.crop(image, whole)
-        outputs = self._session.run(None, {self._input: self._as_input(crop)})
+        try:
+            outputs = self._session.run(None, {self._input: self._as_input(crop)})
+        except Exception as error:  # ONNX Runtime raises its own, undocumented types
+            raise WeightsError(f"{self._path}: the detector fails on an image: {error}") from error
         boxes, scores = self._read([np.asarray(output) for output in outputs], self._person)
         keep = (scores >= self.min_score) & np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         corners = boxes[keep].astype(np.float64).reshape(-1, 2, 2) - self._shift
@@ -285,5 +291,6 @@ class OnnxDetector:
             made = crop.transpose(2, 0, 1)[None] if self._channels_first else crop[None]
         else:
             made = self.preprocess.normalise(crop[None])
+            made = made.astype(np.float16) if self._half else made
             made = made if self._channels_first else made.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(made if self._batched else made[0])

@@ -42,7 +42,8 @@ def load_all(jobs: Iterable[tuple[Any, Any]], own_arrays: bool) -> Iterator[Load
         path = Path(source) if isinstance(source, str | os.PathLike) else None
         try:
             image, path = as_image(source)
-            if own_arrays and image is source:
+            # A view, of an array of another kind, a memory view or a tensor, is somebody's memory as well.
+            if own_arrays and path is None and (image is source or not image.flags.owndata):
                 image = image.copy()
             size_wh = (image.shape[1], image.shape[0])
             name, scores, boxes_from, sure = str(path or f"image {index}"), None, "given", None
@@ -55,6 +56,8 @@ def load_all(jobs: Iterable[tuple[Any, Any]], own_arrays: bool) -> Iterator[Load
                 checked, scores = _checked_boxes(boxes.boxes_xyxy, size_wh, name), boxes.scores
                 if np.shape(scores) != (len(checked),):
                     raise ShapeError(f"{name}: got {len(checked)} boxes and scores of shape {np.shape(scores)}")
+                if not ((np.asarray(scores) >= 0) & (np.asarray(scores) <= 1)).all():
+                    raise ShapeError(f"{name}: the boxes' scores must lie in [0, 1], got {np.asarray(scores).tolist()}")
             else:
                 checked = _checked_boxes(boxes, size_wh, name)
             yield Loaded(index, path, image, size_wh, checked, scores, boxes_from, sure)

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from ..codecs import BoxesCodec
-from ..errors import ShapeError, WeightsError
+from ..errors import NoCardError, ShapeError, WeightsError
 from ..geometry import boxes as box_tools
 from ..weights.card import Card
 from ..weights.zoo import DEFAULT_DETECTOR, find_weights
@@ -123,4 +123,10 @@ def load_detector(
         No such model, a file that cannot be read, or one that finds something else than people's boxes.
     """
     path = find_weights(DEFAULT_DETECTOR if os.fspath(name) == "default" else name)
-    return PersonDetector(load_backend(path, backend, threads), min_score, once=once)
+    try:
+        loaded = load_backend(path, backend, threads)
+    except NoCardError as error:
+        raise WeightsError(
+            f"{error}. For a detector of another maker say how its outputs are read: --detector-layout, or OnnxDetector"
+        ) from error
+    return PersonDetector(loaded, min_score, once=once)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import WeightsError
+from ..extras import need
 from ..types import Poses
 from ..types3d import Poses3D
 from ..weights.checkpoint import load_into, read_grid_card
@@ -23,6 +24,7 @@ SCALE = "millimetres as the network learned them, of people of its training data
 
 def load_grid_network(path: str | Path) -> tuple[Any, GridCard]:
     """A network of either stage of a recipe with a part ``grid``, in torch, and its card; `WeightsError` for others."""
+    need("torch", "train", "3D poses by a network of pictures")
     from ..models.grid_pose import build_grid_model
 
     card = read_grid_card(path)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ..codecs import Codec, codec_from_dict, codec_to_dict
-from ..errors import VitruvianError, WeightsError
+from ..errors import NoCardError, VitruvianError, WeightsError
 from ..preprocess import Preprocess
 from ..skeletons import Skeleton
 from .calibration import Calibration
@@ -139,7 +139,7 @@ def write_record(record: dict[str, Any], kind: str | None = None) -> str:
 def read_record(text: str | None, where: object, build: Callable[[dict[str, Any]], T], kind: str | None = None) -> T:
     """``build`` called with the fields that `write_record` wrote; `WeightsError` names ``where`` and what is wrong."""
     if text is None:
-        raise WeightsError(f"{where}: the file has no Vitruvian card, so its skeleton and preprocessing are unknown")
+        raise NoCardError(f"{where}: the file has no Vitruvian card, so its skeleton and preprocessing are unknown")
     try:
         data = json.loads(text)
         if data["version"] != _VERSION:

@@ -7,10 +7,11 @@ CPUs that have it. ``precision="auto"`` allows that.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ...errors import WeightsError
+from ...errors import VitruvianError, WeightsError
 from ...extras import need
 from ...types import Outputs
 from ...weights.checkpoint import read_card
@@ -33,7 +34,7 @@ class OpenVinoBackend:
             config["INFERENCE_NUM_THREADS"] = threads
         try:
             core = openvino.Core()
-            self._model = core.compile_model(core.read_model(openable(path)), "CPU", config)
+            self._model: Any = core.compile_model(core.read_model(openable(path)), "CPU", config)
         except RuntimeError as error:
             raise WeightsError(f"{path}: OpenVINO cannot compile this model: {error}") from error
         self._names = [output.any_name for output in self._model.outputs]
@@ -42,9 +43,11 @@ class OpenVinoBackend:
 
     def run(self, crops: np.ndarray) -> Outputs:
         """See `Backend.run`."""
+        if self._model is None:
+            raise VitruvianError("this model was closed; load it again")
         result = self._model(crops)
         return Outputs({name: np.array(result[i]) for i, name in enumerate(self._names)})
 
     def close(self) -> None:
         """See `Backend.close`."""
-        del self._model
+        self._model = None

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import WeightsError
+from ...errors import VitruvianError, WeightsError
 from ...types import Outputs
 from ...weights.card import METADATA_KEY, Card
 from ...weights.onnx_file import openable
@@ -36,7 +36,7 @@ class OrtBackend:
         self._path, self._threads = path, threads
         self._workers = 1 if together else threads or os.cpu_count() or 1
         self._lock = Lock()
-        self._session = open_session(path, threads)
+        self._session: Any = open_session(path, threads)
         self._alone: Any = None  # a session that keeps to the thread it is called from, made when it is needed
         self._pool: ThreadPoolExecutor | None = None
         self.card = Card.from_json(self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), path)
@@ -46,6 +46,8 @@ class OrtBackend:
 
     def run(self, crops: np.ndarray) -> Outputs:
         """See `Backend.run`."""
+        if self._session is None:
+            raise VitruvianError("this model was closed; load it again")
         pool = self._ready_pool() if len(crops) > 1 and self._workers > 1 else None
         if pool is None:
             arrays = self._session.run(self._names, {self._input: crops})
@@ -71,8 +73,7 @@ class OrtBackend:
         """See `Backend.close`."""
         if self._pool is not None:
             self._pool.shutdown()
-        self._alone = self._pool = None
-        del self._session
+        self._alone = self._pool = self._session = None
 
 
 def open_session(path: Path, threads: int | None, what: str = "weight file") -> Any:

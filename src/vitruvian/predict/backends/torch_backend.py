@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ...errors import VitruvianError
 from ...extras import need
 from ...models import build_model
 from ...types import Outputs
@@ -23,11 +25,13 @@ class TorchBackend:
         self.card = read_card(path)
         network = build_model(self.card.model, len(self.card.skeleton), self.card.codec, **self.card.options)
         load_into(network, path)
-        self._network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network: Any = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.description = f"torch {torch.__version__}, CPU, float32, {torch.get_num_threads()} threads"
 
     def run(self, crops: np.ndarray) -> Outputs:
         """See `Backend.run`."""
+        if self._network is None:
+            raise VitruvianError("this model was closed; load it again")
         with self._torch.inference_mode():
             arrays = self._network(self._torch.from_numpy(self.card.preprocess.normalise(crops)))
         return Outputs({k: v.numpy() for k, v in arrays.items()})
@@ -47,4 +51,4 @@ class TorchBackend:
 
     def close(self) -> None:
         """See `Backend.close`."""
-        del self._network
+        self._network = None
