@@ -205,6 +205,33 @@ def test_images_may_be_listed_or_elsewhere_or_in_folders(tmp_path):
     assert (record.image_id, len(record.persons)) == ("sub/x", 1)
 
 
+def test_images_of_all_splits_in_one_folder(tmp_path):
+    """Each photo comes once, with its own split's labels; one that no split labels is nobody's, once."""
+    person = "0 0.5 0.5 0.2 0.4 0.25 0.1 2 0 0 0\n"
+    path = dataset(tmp_path, PAIR + "val: images/val\n", a=person, c=None)
+    (tmp_path / "labels" / "val").mkdir()
+    (tmp_path / "labels" / "val" / "b.txt").write_text(person)
+    Image.new("L", SIZE).save(tmp_path / "images" / "train" / "b.jpg")
+    (tmp_path / "images" / "train").rename(tmp_path / "photos")
+    found = yolo.read(path, tmp_path / "photos").records
+    assert [(r.extra["split"], r.image_id, len(r.persons)) for r in found] == [
+        ("train", "a", 1), ("train", "c", 0), ("val", "b", 1),
+    ]  # fmt: skip
+    assert [r.image_id for r in yolo.read(path, tmp_path / "photos", split="val").records] == ["b", "c"]
+
+
+def test_a_list_of_images_that_are_elsewhere(tmp_path):
+    path = dataset(tmp_path, a="0 0.5 0.5 0.2 0.4 0.25 0.1 2 0 0 0\n", b="")
+    (tmp_path / "list.txt").write_text("images/train/a.jpg\n./images/train/b.jpg\n")
+    path.write_text(PAIR.replace("images/train", "list.txt"))
+    (tmp_path / "images" / "train" / "a.jpg").rename(tmp_path / "images" / "a.jpg")
+    (tmp_path / "images").rename(tmp_path / "photos")
+    found = yolo.read(path, tmp_path / "photos").records
+    assert [(r.image_path, len(r.persons)) for r in found] == [
+        (tmp_path / "photos" / "a.jpg", 1), (tmp_path / "photos" / "train" / "b.jpg", 0),
+    ]  # fmt: skip
+
+
 def test_writing_refuses_what_the_format_cannot_hold(tmp_path, make_records):
     records = make_records(COCO17, people=[1])
     with pytest.raises(FormatError, match="no size"):

@@ -118,6 +118,18 @@ def test_the_checkpoint_is_the_pose_network_alone(tmp_path: Path) -> None:
     assert state.keys() == plain.keys()
 
 
+def test_frozen_parts_stay_in_every_stage(tmp_path: Path) -> None:
+    start = train(tiny(tmp_path / "plain", adversarial=None, epochs=1)) / "last.safetensors"
+    data = tiny(tmp_path / "staged").model_dump(mode="json")
+    data["model"] |= {"init": str(start), "freeze": ["stem"]}
+    before, after = read_state(start), read_state(train(Recipe.check(data)) / "last.safetensors")
+    stem = [name for name in before if name.startswith("stem.")]
+    assert any(name.endswith("running_mean") for name in stem)
+    for name in stem:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+    assert any(not np.array_equal(after[name], before[name]) for name in before)
+
+
 def test_the_first_stage_is_plain_training(tmp_path: Path) -> None:
     """The same steps as without ``adversarial``, to the last bit: an ablation compares what it says it compares."""
     stages = {"generator": 2, "discriminator": 1, "joint": 1}

@@ -288,6 +288,7 @@ def test_f1_of_cells() -> None:
         ({"augment": "light"}, "augment would change nothing"),
         ({"input": {"size_wh": [48, 48], "padding": 1.5}}, "padding would change nothing"),
         ({"train": [{"format": "coco", "path": "x"}]}, "none of poses3d, mocap_figures, synth_people, h36m_annot_h5"),
+        ({"train": [{"format": "poses3d", "path": "x", "fraction": [0, 0.9]}]}, "fraction would change nothing"),
         ({"grid": {"transfer": "none", "crop": {"colour": "sepia"}}}, "sepia"),
         ({"grid": {"transfer": "none", "targets": {"cells": 3}}}, "cells"),
         ({"grid": {"transfer": "none", "epochs": 2}}, "does not fit epochs 2"),

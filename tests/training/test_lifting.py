@@ -35,7 +35,7 @@ def data(tmp_path: Path) -> dict[str, Any]:
     path = write_mocap_npz(tmp_path / "few.npz", motions)
     return {
         "name": "tiny",
-        "model": {"name": "lifter_mlp", "options": {"width": 16, "dropout": 0.0}},
+        "model": {"name": "lifter_mlp", "options": {"width": 16, "dropout": 0.1}},
         "loss": {"name": "pose_mpjpe"},
         "train": [{"format": "mocap_npz", "path": str(path), "name": "nothing", "terms": "none"}],
         "lifting": {"val_takes": ["run_*"], "test_takes": {"far": ["jump_*"]}, "views": {"cameras": 8}},
@@ -92,6 +92,7 @@ def test_the_split(data: dict[str, Any]) -> None:
         ({"augment": "light"}, "augment would change nothing"),
         ({"optim": {"name": "sgd"}}, "adamw"),
         ({"train": [{"format": "coco"}]}, "mocap_npz"),
+        ({"train": [{"format": "mocap_npz", "fraction": [0, 0.5]}]}, "fraction would change nothing"),
         ({"lifting": {"val_takes": ["*"], "views": {"distance": 3}}}, "lifting.views"),
     ],
 )

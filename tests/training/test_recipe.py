@@ -46,6 +46,32 @@ def test_wrong_values_are_named():
         Recipe.check({**MINIMAL, "input": {"progressive": [[9, 96, 128], [3, 64, 64]]}})
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"codec": {"kind": "heatmap", "activation": "softmax"}}, "belongs to codec.activation softmax"),
+        ({"loss": {"name": "heatmap_cross_entropy"}}, "belongs to codec.activation softmax"),
+        ({"optim": {"milestones": [3]}}, "milestones: change nothing on the schedule 'cosine'"),
+        ({"whole_pictures": True, "geometry": {"cut_prob": 0.2}}, "geometry.cut_prob: would change nothing"),
+        (
+            {"train": [{"format": "synthetic", "fraction": [0, 0.5]}]},
+            "source 'synthetic': fraction would change nothing",
+        ),
+        ({"val": [{"format": "masks", "path": "m", "complete": True}]}, "source 'm': complete would change nothing"),
+    ],
+)
+def test_what_would_do_nothing_or_nonsense_is_refused(changes, said):
+    with pytest.raises(RecipeError, match=said):
+        check(Recipe.check({**MINIMAL, **changes}))
+
+
+def test_numbers_where_text_is_meant(tmp_path):
+    path = tmp_path / "r.yaml"
+    Recipe.check(MINIMAL).dump(path)
+    recipe = Recipe.load(path, ["precision=32", "name=2026"])
+    assert (recipe.precision, recipe.name) == ("32", "2026")
+
+
 def test_overrides_reach_nested_keys_and_lists(tmp_path):
     path = tmp_path / "r.yaml"
     Recipe.check(MINIMAL).dump(path)

@@ -18,6 +18,7 @@ from .images import image_size, read_image
 
 NAME = "masks"
 """How recipes and ``vitruvian evaluate`` call such a folder, where they name formats of annotations."""
+_TRIED = 16  # masks that an error looks at
 
 
 def read_mask_folder(
@@ -61,6 +62,13 @@ def read_mask_folder(
         if persons:
             records.append(Record(photo, photo.stem, size_wh, skeleton, persons, NAME))
     if not records:
+        named = [file for photo in found for file in masks_of.get(photo.stem, [])]
+        if named:
+            highest = max(int(read_image(file)[..., 0].max()) for file in named[:_TRIED])
+            raise FormatError(
+                masks,
+                f"shows nobody: no pixel of its masks is above the threshold {threshold} (the highest is {highest})",
+            )
         raise FormatError(masks, f"has no mask for any of the {len(found)} photos in {photos}; names must be equal")
     return records
 

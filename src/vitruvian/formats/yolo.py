@@ -79,11 +79,12 @@ def read(
         raise FormatError(path, f"has no split '{split}', only {', '.join(dataset.splits)}", field=split)
     reading = Reading("yolo", path, keep_unlabelled=keep_unlabelled, tolerance_px=tolerance_px, size_of=size_of)
     records: list[Record] = []
+    where = None if images is None else _Elsewhere(Path(images), dataset)
     for name, places in dataset.splits.items():
         if split not in (None, name):
             continue
         for place in places:
-            for entry in _entries(path, place, None if images is None else Path(images), size_of is not header_size):
+            for entry in _entries(path, place, where, size_of is not header_size):
                 record = _read_entry(entry, dataset, reading, name)
                 if record is not None:
                     records.append(record)
@@ -220,18 +221,48 @@ class _Entry:
     checked: bool = True
 
 
-def _entries(path: Path, place: Path, images: Path | None, may_lack_images: bool) -> list[_Entry]:
+class _Elsewhere:
+    """One folder with the images of all splits: each belongs to the split that labels it, one without to the first."""
+
+    def __init__(self, folder: Path, dataset: _Dataset) -> None:
+        self.folder = folder
+        self._labelled: dict[Path, Path] = {}
+        for place in (place for places in dataset.splits.values() for place in places if place.suffix != ".txt"):
+            labels = _labels_of(place)
+            for file in _files(labels, (".txt",)):
+                self._labelled.setdefault(file.relative_to(labels).with_suffix(""), labels)
+        self._given: set[Path] = set()
+
+    def takes(self, name: Path, labels: Path) -> bool:
+        """Whether the image ``name`` is to be given among those of a folder of labels."""
+        owner = self._labelled.get(name)
+        if owner is not None:
+            return owner == labels
+        new = name not in self._given
+        self._given.add(name)
+        return new
+
+    def find(self, listed: Path) -> Path:
+        """The image that a list names by a path elsewhere: by as much of that path's end as there is here."""
+        ends = [Path(*listed.parts[i:]) for i in range(1, len(listed.parts))]
+        return next((self.folder / end for end in ends if (self.folder / end).is_file()), self.folder / listed.name)
+
+
+def _entries(path: Path, place: Path, elsewhere: _Elsewhere | None, may_lack_images: bool) -> list[_Entry]:
     """The images of one folder or list, and label files that have no image."""
-    if place.suffix == ".txt" and images is None:
+    if place.suffix == ".txt":
         lines = [line.strip() for line in load_text(place).splitlines()]
         listed = [place.parent / line for line in lines if line]
-        return [_Entry(image, _labels_of(image).with_suffix(".txt"), image.stem) for image in listed]
-    folder, labels = images or place, _labels_of(place)
+        images = listed if elsewhere is None else [elsewhere.find(image) for image in listed]
+        labelled = [_labels_of(image).with_suffix(".txt") for image in listed]
+        return [_Entry(image, file, image.stem) for image, file in zip(images, labelled, strict=True)]
+    folder, labels = place if elsewhere is None else elsewhere.folder, _labels_of(place)
     found = {file.relative_to(labels).with_suffix(""): file for file in _files(labels, (".txt",))}
     if folder.is_dir():
-        files = _files(folder, _IMAGE_SUFFIXES)
-        names = [file.relative_to(folder).with_suffix("") for file in files]
-        entries = [_Entry(f, labels / f"{n}.txt", n.as_posix()) for f, n in zip(files, names, strict=True)]
+        files = [(file, file.relative_to(folder).with_suffix("")) for file in _files(folder, _IMAGE_SUFFIXES)]
+        files = [(f, n) for f, n in files if elsewhere is None or elsewhere.takes(n, labels)]
+        names = [name for _, name in files]
+        entries = [_Entry(f, labels / f"{n}.txt", n.as_posix()) for f, n in files]
         return entries + [_Entry(folder / f"{n}.*", f, n.as_posix()) for n, f in found.items() if n not in set(names)]
     if not may_lack_images or not found:
         lacking = "labels or images" if not found else "images, whose sizes are needed"

@@ -45,6 +45,7 @@ class LitAdversarial(LitPose):
             raise RecipeError(f"adversarial training needs a heatmap codec, got '{self.codec.kind}'")
         if part.mode != "began" and "pose" in part.judges:
             self._length_joints = length_joints(self.skeleton, part)
+        self._kept = [module for module in self.network.modules() if not module.training]  # see `freeze`
         self.judges = build_judges(part, len(self.skeleton), self.codec)
         self.judges.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.k: Tensor
@@ -68,6 +69,8 @@ class LitAdversarial(LitPose):
         pictures = self.normalise(batch["image"])
         # Frozen means batch norm's statistics too.
         self.network.train(not self.resting)
+        for part in self._kept:
+            part.eval()
         with torch.set_grad_enabled(not self.resting):
             arrays = self.network(pictures)
         if self.stage == _GENERATOR:

@@ -60,7 +60,7 @@ def build_scenes(recipe: Recipe, sources: Sequence[DataSource], training: bool) 
     repeats: list[int] = []
     holds: list[str] = []
     for source in sources:
-        found = load_records(source)
+        found = load_records(source, everybody=True)  # whoever is left out would be background
         records += found
         repeats += [source.repeat] * len(found)
         holds += [source.holds] * len(found)

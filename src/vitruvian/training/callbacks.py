@@ -54,21 +54,13 @@ class Progress(RichProgressBar):
         return metrics
 
 
-class SetEpoch(Callback):
-    """Tells the data which epoch it is; Lightning does so only for samplers of its own.
-
-    Random numbers of the network itself, as of dropout, start from ``seed``, epoch and step, so that a resumed run
+class StepSeeds(Callback):
+    """Random numbers of the network itself, as of dropout, start from ``seed``, epoch and step, so that a resumed run
     draws the same ones.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int) -> None:
         self._seed = seed
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        loader: Any = trainer.train_dataloader
-        for sampler in (loader.sampler, loader.batch_sampler):
-            if isinstance(sampler, EpochSampler | SameSizeBatches):
-                sampler.set_epoch(trainer.current_epoch)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -76,6 +68,16 @@ class SetEpoch(Callback):
         # Not once an epoch: loaders draw from the same generator, at a moment that differs after a resume.
         source = np.random.SeedSequence((self._seed, trainer.current_epoch, batch_idx, trainer.global_rank))
         torch.manual_seed(int(source.generate_state(1)[0]))
+
+
+class SetEpoch(StepSeeds):
+    """Tells the data which epoch it is as well; Lightning does so only for samplers of its own."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        loader: Any = trainer.train_dataloader
+        for sampler in (loader.sampler, loader.batch_sampler):
+            if isinstance(sampler, EpochSampler | SameSizeBatches):
+                sampler.set_epoch(trainer.current_epoch)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Progressive resizing: a network is measured at the size it is being trained at.

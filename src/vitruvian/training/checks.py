@@ -19,6 +19,11 @@ from .freeze import check_freeze
 from .grid_stages import check_grid
 from .lifting import check_lifting
 from .recipe import Recipe
+from .sources import check_sources
+
+_OF_SOFTMAX = "heatmap_cross_entropy"
+_OF_CROPS = ("half_body_prob", "cut_prob")
+"""Amounts of `RandomGeometry` that choose a part of the person, which whole pictures do not have."""
 
 
 def check(recipe: Recipe) -> None:
@@ -50,6 +55,14 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(f"codec: {error}") from error
     if not recipe.loss.name.startswith(codec.kind):
         raise RecipeError(f"loss '{recipe.loss.name}' is not for a codec of kind '{codec.kind}'")
+    if isinstance(codec, HeatmapCodec) and (codec.activation == "softmax") != (recipe.loss.name == _OF_SOFTMAX):
+        raise RecipeError(
+            f"loss '{_OF_SOFTMAX}' belongs to codec.activation softmax, the other losses of heatmaps to linear; got "
+            f"'{recipe.loss.name}' and {codec.activation}"
+        )
+    if recipe.optim.milestones and recipe.optim.schedule != "step":
+        raise RecipeError(f"optim.milestones: change nothing on the schedule '{recipe.optim.schedule}'; see step")
+    check_sources(recipe)
     taught = recipe.loss.options.get("presence", 0)
     if codec.presence != bool(taught):
         raise RecipeError(
@@ -89,6 +102,9 @@ def _check_pictures(recipe: Recipe, codec: Codec) -> None:
             "whole_pictures: pictures come in their own sizes, which SimCC, input.progressive and adversarial training "
             "do not allow"
         )
+    idle = [f"geometry.{name}" for name in _OF_CROPS if recipe.whole_pictures and recipe.geometry.get(name)]
+    if idle:
+        raise RecipeError(f"{', '.join(idle)}: would change nothing with whole_pictures")
     if recipe.pictures and (recipe.whole_pictures or not codec.finds_joints):
         raise RecipeError(
             "pictures: draws the joints found in crops; use 0 with whole_pictures or a codec without joints"
@@ -122,6 +138,9 @@ def _check_scenes(recipe: Recipe, codec: Codec) -> None:
     used = [name for name, value in idle.items() if value]
     if used:
         raise RecipeError(f"{', '.join(used)}: would change nothing for a person detector; see scenes and photometry")
+    for key in ("min_joints", "min_area_px"):
+        if any(getattr(source, key) for source in (*recipe.train, *recipe.val)):
+            raise RecipeError(f"{key}: would make background of people, which a detector would learn not to find")
     try:
         SceneMix(**recipe.scenes)
     except (TypeError, VitruvianError) as error:

@@ -34,7 +34,7 @@ from ..skeletons import get_skeleton
 from ..weights.checkpoint import save_checkpoint
 from ..weights.grid_card import GridCard
 from .callbacks import AtomicCheckpoint, Ema, Progress, SetEpoch, averaged_state
-from .grid_data import FORMATS3D, build_poses, crop_of, pose_loaders
+from .grid_data import FORMATS3D, build_poses, check_source, crop_of, pose_loaders
 from .optimised import LitOptimised
 from .recipe import OptimPart, Recipe, changed_fields
 
@@ -157,6 +157,7 @@ def check_grid(recipe: Recipe) -> None:
     for source in (*recipe.train, *recipe.val, *part.test):
         if source.format not in FORMATS3D:
             raise RecipeError(f"source '{source.path}': format '{source.format}' is none of {', '.join(FORMATS3D)}")
+        check_source(source)
     for head in ("grid", "pose"):
         try:
             card = card_of(recipe, head, {})
@@ -234,7 +235,7 @@ def _fit(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "last.ckpt"
     keeper = _Keep(folder, card)
-    callbacks: list[Callback] = [SetEpoch(), keeper, AtomicCheckpoint(checkpoint), Progress(leave=True)]
+    callbacks: list[Callback] = [SetEpoch(recipe.seed), keeper, AtomicCheckpoint(checkpoint), Progress(leave=True)]
     if optim.ema is not None:
         callbacks.insert(1, Ema(optim.ema))
     steps = math.ceil(len(train.sampler) / recipe.batch_size)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from ..models.lifter import build_lifter
 from ..provenance import provenance
 from ..weights.checkpoint import save_checkpoint
 from ..weights.lifter_card import LifterCard
-from .callbacks import AtomicCheckpoint, Ema, Progress, averaged_state
+from .callbacks import AtomicCheckpoint, Ema, Progress, StepSeeds, averaged_state
 from .lifting_data import LiftingBatches, Views, read_takes
 from .lifting_noise import NoiseModel
 from .recipe import Recipe, changed_fields
@@ -114,6 +114,9 @@ def check_lifting(recipe: Recipe) -> nn.Module:
         raise RecipeError("optim: lifters are trained with adamw on a cosine or constant schedule")
     if len(recipe.train) != 1 or recipe.train[0].format != "mocap_npz":
         raise RecipeError("train: a lifter needs one source, of format 'mocap_npz'")
+    idle_keys = set(changed_fields(recipe.train[0])) - {"format", "path", "name", "terms"}
+    if idle_keys:
+        raise RecipeError(f"train: {', '.join(sorted(idle_keys))} would change nothing; lifting.val_takes holds back")
     if recipe.devices != 1 or recipe.precision != "32" or recipe.model.init or recipe.model.freeze:
         raise RecipeError("lifters are trained from fresh weights, on one device, with precision '32'")
     try:
@@ -158,7 +161,7 @@ def train_lifter(recipe: Recipe, folder: Path, resume: Path | None) -> None:
         provenance=provenance(recipe),
     )
     epochs = recipe.epochs if recipe.stop_after is None else min(recipe.epochs, recipe.stop_after)
-    callbacks: list[Callback] = [_Epoch()]
+    callbacks: list[Callback] = [_Epoch(), StepSeeds(recipe.seed)]
     if recipe.optim.ema is not None:
         callbacks.append(Ema(recipe.optim.ema))
     callbacks += [_KeepLowest(folder, card), AtomicCheckpoint(folder / "last.ckpt"), Progress(leave=True)]

@@ -9,16 +9,21 @@ from __future__ import annotations
 import contextlib
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import RecipeError
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+
+def _as_text(value: Any) -> Any:
+    """YAML takes 32 for a number."""
+    return str(value) if type(value) is int else value
 
 
 def changed_fields(part: BaseModel) -> list[str]:
@@ -34,7 +39,7 @@ class DataSource(_Strict):
     """One annotation file. ``repeat`` counts it several times an epoch; ``fraction`` [a, b) keeps the share of its
     photos whose hashed name falls into that interval, so that a fixed part can be held back by photo; ``group`` names a
     field of the file (``video`` in MPII's) whose values are held back whole. ``min_joints`` and ``min_area_px`` leave
-    out people with fewer labelled joints (1, or 0 for people with a mask alone), or a box of no more than that area.
+    out people with fewer labelled joints, or a box of no more than that area.
     ``format`` is one of `vitruvian.formats.FORMATS`, ``synthetic`` (drawn people), ``masks`` (a folder of photos and
     one of person masks, see `data.mask_folder`), or ``photos`` (a folder of photos, without any annotation). ``holds``,
     for person detectors, says whom the photos annotate: everybody, one of perhaps several people, or nobody since
@@ -48,7 +53,7 @@ class DataSource(_Strict):
     repeat: int = Field(1, ge=1)
     fraction: tuple[float, float] = (0.0, 1.0)
     group: str | None = None
-    min_joints: int = Field(1, ge=0)
+    min_joints: int = Field(0, ge=0)
     min_area_px: float = Field(0.0, ge=0)
     holds: Literal["everybody", "one", "nobody"] = "everybody"
     complete: bool = False
@@ -259,7 +264,7 @@ class Recipe(_Strict):
     pictures: int = Field(0, ge=0)
     workers: int = Field(1, ge=0)
     cache_gb: float = Field(8.0, ge=0)
-    precision: Literal["32", "bf16", "16"] = "bf16"
+    precision: Annotated[Literal["32", "bf16", "16"], BeforeValidator(_as_text)] = "bf16"
     devices: int = Field(1, ge=1)
     seed: int = 0
     out: str = "runs"

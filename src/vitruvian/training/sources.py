@@ -16,10 +16,31 @@ from ..errors import RecipeError
 from ..formats import read
 from ..skeletons import PERSON
 from ..types import Record
-from .recipe import DataSource
+from .recipe import DataSource, Recipe, changed_fields
 
 PHOTOS = "photos"
 """How recipes call a folder of photos without annotations, where they name formats."""
+
+
+_ALWAYS = {"format", "path", "repeat", "holds", "options", "name", "terms"}
+_USED = {
+    "synthetic": _ALWAYS,
+    MASKS: _ALWAYS | {"images", "fraction", "group"},
+    PHOTOS: _ALWAYS | {"fraction", "group"},
+}
+"""Fields of sources that are no annotation files, which use all."""
+
+
+def check_sources(recipe: Recipe) -> None:
+    """`RecipeError` for a field of a source that would change nothing: held back people might then be trained on."""
+    mixed = () if recipe.mixing is None else recipe.mixing.photos
+    for source in (*recipe.train, *recipe.val, *mixed):
+        idle = set(changed_fields(source)) - _USED.get(source.format, set(DataSource.model_fields))
+        if idle:
+            raise RecipeError(
+                f"source '{source.path or source.format}': {', '.join(sorted(idle))} would change nothing for the "
+                f"format '{source.format}'"
+            )
 
 
 def in_fraction(name: str, fraction: tuple[float, float]) -> bool:
@@ -28,8 +49,8 @@ def in_fraction(name: str, fraction: tuple[float, float]) -> bool:
     return fraction[0] <= position < fraction[1]
 
 
-def load_records(source: DataSource) -> list[Record]:
-    """The records of one data source of a recipe, its report printed."""
+def load_records(source: DataSource, everybody: bool = False) -> list[Record]:
+    """The records of one data source of a recipe, its report printed; ``everybody``: people without joints too."""
     if source.format == "synthetic":
         from ..synth import synthetic_records
 
@@ -40,11 +61,12 @@ def load_records(source: DataSource) -> list[Record]:
     if source.format == PHOTOS:
         found = [Record(path, path.stem, None, PERSON, (), source.name) for path in find_images([source.path])]
         return [r for r in found if in_fraction(_group_of(r, source), source.fraction)]
-    result = read(source.format, source.path, images=source.images, **source.options)
+    options = {"keep_unlabelled": True, **source.options} if everybody else source.options
+    result = read(source.format, source.path, images=source.images, **options)
     if result.report.skipped:
         print(result.report)
     records = [r for r in result.records if in_fraction(_group_of(r, source), source.fraction)]
-    if source.min_joints > 1 or source.min_area_px > 0:
+    if source.min_joints > 0 or source.min_area_px > 0:
         records, selected = select_people(records, source.min_joints, source.min_area_px)
         print(selected)
     return [_complete(record) for record in records] if source.complete else records
