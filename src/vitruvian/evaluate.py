@@ -347,7 +347,8 @@ def _predict_all(
         poses = poses if select is None else select(poses)
         if finder is not None and result.image is not None:
             poses = finder(result.image, poses, bool(flip), batch)
-            poses = replace(poses, masks=PackedMasks(poses.masks))  # or memory would grow by the size of every photo
+            if poses.masks is not None:  # packed, or memory would grow by the size of every photo
+                poses = replace(poses, masks=PackedMasks(poses.masks))
         found.append(poses)
         if progress is not None:
             progress(len(found), len(records))

@@ -103,7 +103,7 @@ class DetectorChoice:
             return None
         if self.layout is None:
             return load_detector(self.name, threads=threads, min_score=self.above, once=self.once)
-        least = {} if self.above is None else {"min_score": self.above}
+        least: dict[str, Any] = {} if self.above is None else {"min_score": self.above}
         return OnnxDetector(self.name, self.layout, person=self.person or 0, threads=threads, **least)
 
     @property
