@@ -252,10 +252,13 @@ def test_torch_outputs_decode_alike(codec: Any, rng: np.random.Generator) -> Non
     points = _joints(codec, rng, 4)
     outputs = _perfect(codec, codec.encode(points, _visible(points)).arrays)
     found, scores = codec.decode(outputs)
-    again, scores_again = codec.decode(Outputs({k: torch.from_numpy(v) for k, v in outputs.arrays.items()}))
-    assert isinstance(again, np.ndarray)
-    np.testing.assert_allclose(again, found, atol=2e-3)
-    np.testing.assert_allclose(scores_again, scores, atol=1e-5)
+    tensors = Outputs({k: torch.from_numpy(v) for k, v in outputs.arrays.items()})
+    for precision in (torch.float32, torch.bfloat16):  # validation decodes in the midst of mixed precision
+        with torch.autocast("cpu", dtype=precision, enabled=precision is not torch.float32):
+            again, scores_again = codec.decode(tensors)
+        assert isinstance(again, np.ndarray)
+        np.testing.assert_allclose(again, found, atol=2e-3)
+        np.testing.assert_allclose(scores_again, scores, atol=1e-5)
 
 
 def test_batch_entries_do_not_mix(codec: Any, rng: np.random.Generator) -> None:

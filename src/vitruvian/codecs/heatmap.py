@@ -267,11 +267,13 @@ def _smoothed(flat: Any, blur: float) -> Any:
     """
     height, width = flat.shape[1:]
     down, across = (_gaussian_rows(side, blur) for side in (height, width))
-    if _is_tensor(flat):
-        import torch
+    if not _is_tensor(flat):
+        return down @ (flat @ across.T)
+    import torch
 
-        down, across = (torch.tensor(matrix, device=flat.device) for matrix in (down, across))
-    return down @ (flat @ across.T)
+    down, across = (torch.tensor(matrix, device=flat.device) for matrix in (down, across))
+    with torch.autocast(flat.device.type, enabled=False):  # validation runs under it, and half precision is too little
+        return down @ (flat @ across.T)
 
 
 @lru_cache(maxsize=16)
