@@ -65,7 +65,8 @@ def evaluate(
     metrics : names in `vitruvian.metrics.METRICS`.
     flip, batch : as in `Predictor.predict`.
     boxes : None or ``"truth"``: the annotated boxes (the labelled joints' extent grown by 15 % where there is none) of
-        all persons with a labelled joint; or a detector's, ``{image_id: (boxes (N, 4) xyxy, scores (N,))}`` as
+        all persons with a labelled joint, but for those without a box whose labelled joints are all at one point; or a
+        detector's, ``{image_id: (boxes (N, 4) xyxy, scores (N,))}`` as
         `formats.coco.read_detections` gives them, for ``"oks_ap"`` alone. ``"image"``: each person is looked for in the
         whole image, which is what models trained on whole pictures saw.
     progress : called with (images done, images in all).
@@ -95,6 +96,7 @@ def evaluate(
             f"boxes must be None, 'truth', 'image' or a mapping of image ids to boxes and scores, got '{boxes}'"
         )
     part = judged_by(metrics)
+    takes = _ANYWHERE[part] if boxes == "image" else part
     with_masks = any(name.startswith(MASKS) for name in metrics)
     blind = next((r for r in records if r.image_path is None and "pixels" not in r.extra), None)
     if blind is not None:
@@ -105,8 +107,8 @@ def evaluate(
         whole, given = list(records), [_detected(boxes, record) for record in records]
     else:
         # Images without anyone to predict add nothing to any figure: no prediction, no person that could be missed.
-        whole = [record for record in records if any(map(part, record.persons))]
-        given = [(_boxes_of(record, [p for p in record.persons if part(p)], boxes), None) for record in whole]
+        whole = [record for record in records if any(map(takes, record.persons))]
+        given = [(_boxes_of(record, [p for p in record.persons if takes(p)], boxes), None) for record in whole]
     if not whole:
         lacking = "mask" if part is masked else "labelled joint"
         raise VitruvianError(f"nothing to evaluate: no person with a {lacking} in {len(records)} images")
@@ -115,7 +117,7 @@ def evaluate(
     else:
         with load(model) as predictor:
             found = _predict_all(predictor, whole, given, flip, batch, progress, select, with_masks, part is counts)
-    aligned = [replace(record, persons=tuple(filter(part, record.persons))) for record in whole]
+    aligned = [replace(record, persons=tuple(filter(takes, record.persons))) for record in whole]
     results = {name: METRICS[name](whole if name in PAIRS_ITSELF else aligned, found) for name in metrics}
     return {name: _with_groups(name, result, aligned, found, by) for name, result in results.items()}
 
@@ -150,12 +152,24 @@ def judged_by(metrics: Sequence[str]) -> Callable[[Person], bool]:
 
 def counts(person: Person) -> bool:
     """Whether a person takes part: not a crowd, at least one joint is labelled, and it is known where (`placed`)."""
-    return not person.is_crowd and bool(person.labelled.any()) and placed(person)
+    return _jointed(person) and placed(person)
 
 
 def masked(person: Person) -> bool:
-    """Whether a person takes part where masks alone are measured: not a crowd, with a mask and a box or a joint."""
-    return not person.is_crowd and person.segmentation is not None and placed(person)
+    """Whether a person takes part where masks alone are measured: not a crowd, with a mask, and `placed`."""
+    return _outlined(person) and placed(person)
+
+
+def _jointed(person: Person) -> bool:
+    return not person.is_crowd and bool(person.labelled.any())
+
+
+def _outlined(person: Person) -> bool:
+    return not person.is_crowd and person.segmentation is not None
+
+
+_ANYWHERE = {counts: _jointed, masked: _outlined}
+"""Who takes part where everybody is looked for in the whole image."""
 
 
 def _boxes_of(record: Record, people: Sequence[Person], boxes: object) -> np.ndarray:

@@ -60,9 +60,9 @@ def test_a_photo_that_cannot_be_read_leaves_nothing_of_an_older_run(tmp_path: Pa
     photo.write_bytes(b"no photo")
     out = tmp_path / "out"
     out.mkdir()
-    save_picture(out / "photo_3d.png", np.zeros((4, 4, 3), np.uint8))
-    for name in ("photo_3d.html", "joints3d.json"):
-        (out / name).write_text("older", encoding="utf-8")
+    save_picture(out / "photo_3d.png", np.zeros((4, 4, 3), np.uint8), "_3d.png")
+    (out / "photo_3d.html").write_text('<meta name="generator" content="Vitruvian">older', encoding="utf-8")
+    (out / "joints3d.json").write_text("older", encoding="utf-8")
     _run(photo, "--3d", "--out", out, status=1)
     assert not (out / "photo_3d.png").exists()
     assert not (out / "photo_3d.html").exists()

@@ -296,12 +296,26 @@ def test_nothing_of_the_users_is_replaced_or_removed(predict, photos, rng):
     """Neither photos whose names look like ours, nor pictures beside them that we did not write."""
     for name in ("1_pose.png", "2_cut.png", "3_3d.png"):
         write_image(photos / name, rng.integers(0, 256, (40, 30, 3), dtype=np.uint8))
+    (photos / "1_pose2_3d.html").write_text("mine", encoding="utf-8")
     before = {p.name: p.read_bytes() for p in photos.iterdir()}
     for _ in range(2):  # the second time finds the first one's files
         assert predict(photos / "1.png", photos / "2.png", "--out", photos).exit_code == 0
         assert {name: (photos / name).read_bytes() for name in before} == before
         made = {p.name for p in photos.iterdir()} - set(before)
-        assert made == {"1_pose2.png", "2_pose.png", "keypoints.json"}
+        assert made == {"1_pose3.png", "2_pose.png", "keypoints.json"}
+
+
+def test_anothers_drawing_is_no_cut_out(predict, photos, tmp_path):
+    """Though it has its name: ``a_cut.png`` of the photo ``a_cut.jpg``, made before."""
+    out = tmp_path / "out"
+    (photos / "2.png").rename(photos / "1_cut.png")
+    assert predict(photos / "1_cut.png", "--out", out).exit_code == 0
+    before = (out / "1_cut.png").read_bytes()
+    assert predict(photos / "1.png", "--out", out).exit_code == 0
+    (photos / "1.png").write_bytes(b"no picture")
+    assert predict(photos / "1.png", "--out", out).exit_code == 1
+    assert {p.name for p in out.iterdir()} == {"1_cut.png", "keypoints.json"}
+    assert (out / "1_cut.png").read_bytes() == before
 
 
 def test_what_a_photo_is_called_does_not_depend_on_failures(predict, photos, tmp_path):
@@ -324,6 +338,16 @@ def test_image_ids_are_those_of_the_boxes(predict, photos, tmp_path):
     assert {e["image_id"] for e in entries} == {"1.png", "0002"}
 
 
+def test_photos_that_the_boxes_cannot_tell_apart_keep_their_own_names(predict, photos, tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_bytes((photos / "1.png").read_bytes())
+    file = _detections(tmp_path / "d.json", ("1.png", (10, 5, 40, 60), 0.75))
+    assert predict(tmp_path / "x", tmp_path / "y", "--boxes", file, "--out", tmp_path / "out").exit_code == 0
+    entries = json.loads((tmp_path / "out" / "keypoints.json").read_text())
+    assert [e["image_id"] for e in entries] == ["x__1", "y__1"]
+
+
 def test_a_least_score_without_a_detector_is_refused(call, photos, tiny_model):
     done = call("predict", photos, "--model", tiny_model, "--detector", "none", "--detect-above", "0.9")
     assert done.exit_code == 2
@@ -342,7 +366,7 @@ def test_boxes_of_a_file_ask_no_detector(predict, call, photos, tiny_model, tmp_
     done = predict(photos, "--boxes", file, "--detect-above", 0.6, "--out", tmp_path / "out", "--no-select")
     assert done.exit_code == 0
     assert "; 2 boxes with a score below 0.6 left out" in done.output
-    assert "nobody was found in 2 images (a lower --detect-above)" in done.output
+    assert "nobody was found in 2 images (a lower --detect-above may find more)" in done.output
     (entry,) = json.loads((tmp_path / "out" / "keypoints.json").read_text())
     np.testing.assert_allclose(entry["bbox"], [10, 5, 40, 60])
 

@@ -91,7 +91,7 @@ def test_other_masks_are_neither_replaced_nor_removed(
     before = truth.read_bytes()
     done = CliRunner().invoke(main, ["predict", str(photos), *map(str, options)])
     assert done.exit_code == 2
-    assert "a_0.png is no mask of an earlier run" in done.output
+    assert "a_0.png does not say that this program wrote it" in done.output
     assert {p.name for p in tmp_path.iterdir()} == {"photos", "masks"}
     _run("predict", photos / "b.png", *options)
     (photos / "a.png").write_bytes(b"no picture")

@@ -220,6 +220,17 @@ def test_images_of_all_splits_in_one_folder(tmp_path):
     assert [r.image_id for r in yolo.read(path, tmp_path / "photos", split="val").records] == ["b", "c"]
 
 
+def test_splits_that_use_the_same_names(tmp_path):
+    person = "0 0.5 0.5 0.2 0.4 0.25 0.1 2 0 0 0\n"
+    path = dataset(tmp_path, PAIR + "val: images/val\n", a=person, b=person)
+    (tmp_path / "labels" / "train").rename(tmp_path / "labels" / "val")
+    (tmp_path / "labels" / "train").mkdir()
+    (tmp_path / "labels" / "train" / "a.txt").write_text("")
+    (tmp_path / "images" / "train").rename(tmp_path / "photos")
+    found = yolo.read(path, tmp_path / "photos", split="val").records
+    assert [(r.image_id, len(r.persons)) for r in found] == [("a", 1), ("b", 1)]
+
+
 def test_a_list_of_images_that_are_elsewhere(tmp_path):
     path = dataset(tmp_path, a="0 0.5 0.5 0.2 0.4 0.25 0.1 2 0 0 0\n", b="")
     (tmp_path / "list.txt").write_text("images/train/a.jpg\n./images/train/b.jpg\n")

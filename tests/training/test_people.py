@@ -121,7 +121,7 @@ def test_a_recipe_trains_a_detector_that_predict_can_use(rng: np.random.Generato
     [
         ({"geometry": {"scale": 0.2}}, "geometry: would change nothing"),
         ({"pictures": 3}, "pictures"),
-        ({"train": [{"path": "a.json", "min_joints": 1}]}, "min_joints: would make background of people"),
+        ({"train": [{"path": "a.json", "min_joints": 2}]}, "min_joints, min_area_px: would make background of people"),
         ({"scenes": {"mosaics": 1}}, "scenes: .*mosaics"),
         ({"scenes": {"zoom": -1}}, "zoom"),
         (

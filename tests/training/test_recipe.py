@@ -65,6 +65,14 @@ def test_what_would_do_nothing_or_nonsense_is_refused(changes, said):
         check(Recipe.check({**MINIMAL, **changes}))
 
 
+def test_recipes_saved_by_earlier_runs_are_still_good(tmp_path):
+    """They say all keys, and min_joints: 1, which was the default."""
+    photos = {"format": "photos", "path": "p", "min_joints": 1}
+    data = {**MINIMAL, "mixing": {"photos": [photos]}, "train": [{"format": "synthetic", "min_joints": 1}]}
+    Recipe.check(data).dump(tmp_path / "r.yaml")
+    check(Recipe.load(tmp_path / "r.yaml"))
+
+
 def test_numbers_where_text_is_meant(tmp_path):
     path = tmp_path / "r.yaml"
     Recipe.check(MINIMAL).dump(path)

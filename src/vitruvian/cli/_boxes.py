@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,4 +87,6 @@ class PhotoBoxes:
             said += f"; {plural(dropped, 'box')} without area inside the image left out"
         if low:
             said += f"; {plural(low, 'box')} with a score below {above:g} left out"
-        return cls(boxes, said + ".", "--no-select keeps every box" if not low else "a lower --detect-above", ids)
+        twice = {key for key, number in Counter(ids).items() if number > 1}  # photos of one name in several folders
+        ids = [None if key in twice else key for key in ids]
+        return cls(boxes, said + ".", "a lower --detect-above may find more" if low else "", ids)

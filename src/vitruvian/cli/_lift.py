@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ._pictures import VIEW_3D, remove_pictures, save_picture
+from ._pictures import PAGE_3D, VIEW_3D, remove_pictures, save_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +110,7 @@ class Lifting:
         photo's ``picture``, in place of an earlier run's; returns the files written.
         """
         if picture is not None:
-            remove_pictures(picture.parent, picture.stem, (VIEW_3D,))
+            remove_pictures(picture.parent, picture.stem, (VIEW_3D, PAGE_3D))
         lifted = None
         if result.poses is not None:
             lifted, camera = self._lift(result)
@@ -123,8 +123,8 @@ class Lifting:
 
         figures = _figures(lifted)
         page = _page(figures, lifted, draw(result.image, result.poses), picture.stem)
-        beside = picture.with_name(f"{picture.stem}{VIEW_3D}")
-        return [save_picture(beside, _views(figures)), write_text(beside.with_suffix(".html"), page)]
+        view, turning = (picture.with_name(f"{picture.stem}{kind}") for kind in (VIEW_3D, PAGE_3D))
+        return [save_picture(view, _views(figures), VIEW_3D), write_text(turning, page)]
 
     def write(self, out: Path) -> Path:
         """``joints3d.json`` in the folder ``out``, with what its numbers mean; empty where no photo could be read."""

@@ -96,8 +96,8 @@ class MaskOutput:
         written = []
         for i, mask in enumerate(poses.masks):
             grey = np.asarray(mask, np.uint8) * np.uint8(255)
-            written.append(save_picture(out / MASKS / f"{name}_{i}.png", grey))
+            written.append(save_picture(out / MASKS / f"{name}_{i}.png", grey, MASKS))
         if self._background is not None:
             change = cut_out if self._background == "remove" else blur_background
-            written.append(save_picture(out / f"{picture}{CUT}", change(result.image, poses)))
+            written.append(save_picture(out / f"{picture}{CUT}", change(result.image, poses), CUT))
         return written

@@ -1,6 +1,7 @@
 """Files about photos: what they are called, so that none lies on another or on a file of the user's, and their mark.
 
-Pictures that this program writes carry its name (PNG's text "Software"). Only such files are replaced or removed.
+Pictures that this program writes say so, and of what kind they are (PNG's texts "Software" and "Comment"; a page's
+"generator"). Only files of the same name and kind are replaced or removed.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ if TYPE_CHECKING:
 MASKS = "masks"
 """The folder of masks, under ``--out``: ``<image>_<person>.png``."""
 
-DRAWING, CUT, VIEW_3D = ".png", "_cut.png", "_3d.png"
-"""What the pictures of a photo end with."""
-_PICTURES = (DRAWING, CUT, VIEW_3D)
-_PAGE = "_3d.html"
-_KEY, _PROGRAM = "Software", "Vitruvian"
+DRAWING, CUT, VIEW_3D, PAGE_3D = ".png", "_cut.png", "_3d.png", "_3d.html"
+"""What the files about a photo end with, which is also their kind."""
+_KINDS = (DRAWING, CUT, VIEW_3D, PAGE_3D)
+_PROGRAM = "Vitruvian"  # also of `draw.page3d`, which is not imported here for --help's sake
+_START = 1000  # bytes of a page, in which it says what made it
 
 
 def picture_names(photos: Sequence[Path], names: Sequence[str], out: Path) -> list[str]:
     """What each photo's drawing, cut-out and 3D picture are called, ``NAME.png``, ``NAME_cut.png`` and so on.
 
     Its own of ``names`` unless that, in the folder ``out``, would lie on one of the photos, on another photo's
-    pictures, or on a PNG file that this program did not write; then with ``_pose``, ``_pose2``, ... behind it.
+    pictures, or on a file that this program did not write; then with ``_pose``, ``_pose2``, ... behind it.
     """
     taken = {photo.resolve() for photo in photos}
     found = []
@@ -37,9 +38,9 @@ def picture_names(photos: Sequence[Path], names: Sequence[str], out: Path) -> li
         number = 0
         while True:
             proposal = name + ("" if not number else "_pose" if number == 1 else f"_pose{number}")
-            files = [out / f"{proposal}{end}" for end in (*_PICTURES, _PAGE)]
-            resolved = {file.resolve() for file in files}
-            if not (resolved & taken or any(_is_anothers(file) for file in files[:-1])):
+            files = {kind: out / f"{proposal}{kind}" for kind in _KINDS}
+            resolved = {file.resolve() for file in files.values()}
+            if not (resolved & taken or any(_is_anothers(file, kind) for kind, file in files.items())):
                 break
             number += 1
         taken |= resolved
@@ -51,41 +52,47 @@ def check_masks(names: Sequence[str], out: Path) -> None:
     """A usage error where a mask of one of ``names`` would replace a file that this program did not write."""
     for name in names:
         for file in _masks(out, name):
-            if _is_anothers(file):
+            if _is_anothers(file, MASKS):
                 raise click.UsageError(
-                    f"{file} is no mask of an earlier run and would be replaced; choose another --out"
+                    f"{file} does not say that this program wrote it, and would be replaced; choose another --out"
                 )
 
 
-def save_picture(path: Path, pixels: np.ndarray) -> Path:
-    """Write (H, W), (H, W, 3) or (H, W, 4) uint8 as PNG with this program's mark, completely or not at all."""
+def save_picture(path: Path, pixels: np.ndarray, kind: str) -> Path:
+    """Write (H, W), (H, W, 3) or (H, W, 4) uint8 as PNG with its mark, completely or not at all.
+
+    Raises `ImageError` where that cannot be.
+    """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
+    from ..errors import ImageError
     from ..formats.writing import atomic_path
 
     mark = PngInfo()
-    mark.add_text(_KEY, _PROGRAM)
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=4, pnginfo=mark)
+    mark.add_text("Software", _PROGRAM)
+    mark.add_text("Comment", kind)
+    try:
+        with atomic_path(path) as temporary:
+            Image.fromarray(pixels).save(temporary, format="PNG", compress_level=4, pnginfo=mark)
+    except OSError as error:
+        raise ImageError(path, f"cannot be written: {error.strerror or error}") from error
     return path
 
 
 def remove_masks(out: Path, name: str) -> None:
     """Those that an earlier run wrote of an image."""
     for file in _masks(out, name):
-        if not _is_anothers(file):
+        if not _is_anothers(file, MASKS):
             file.unlink()
 
 
-def remove_pictures(out: Path, name: str, ends: Sequence[str] = _PICTURES) -> None:
+def remove_pictures(out: Path, name: str, kinds: Sequence[str] = _KINDS) -> None:
     """Those that an earlier run wrote of an image."""
-    for end in ends:
-        file = out / f"{name}{end}"
-        if file.is_file() and not _is_anothers(file):
+    for kind in kinds:
+        file = out / f"{name}{kind}"
+        if file.is_file() and not _is_anothers(file, kind):
             file.unlink()
-            if end == VIEW_3D:
-                (out / f"{name}{_PAGE}").unlink(missing_ok=True)
 
 
 def _masks(out: Path, name: str) -> list[Path]:
@@ -93,14 +100,16 @@ def _masks(out: Path, name: str) -> list[Path]:
     return [file for file in found if file.stem[len(name) + 1 :].isdigit()]
 
 
-def _is_anothers(file: Path) -> bool:
-    """Whether there is a file without the mark."""
-    from PIL import Image
-
+def _is_anothers(file: Path, kind: str) -> bool:
+    """Whether there is a file, and it does not say that this program wrote it as one of that kind."""
     if not file.exists():
         return False
+    if file.suffix == ".html":
+        return f'content="{_PROGRAM}"'.encode() not in file.read_bytes()[:_START]
+    from PIL import Image
+
     try:
         with Image.open(file) as picture:
-            return picture.info.get(_KEY) != _PROGRAM
-    except OSError:
+            return (picture.info.get("Software"), picture.info.get("Comment")) != (_PROGRAM, kind)
+    except Exception:  # whatever it is, it is not ours
         return True

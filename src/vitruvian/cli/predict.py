@@ -122,6 +122,9 @@ def command(
     people = choice.boxes(finder, boxes, photos)
     names = unique_names(photos)
     pictures = picture_names(photos, names, out)
+    moved = next(((p, n) for p, n in zip(pictures, names, strict=True) if p != n), None)
+    if moved is not None and not no_draw:
+        click.echo(f"Pictures: {moved[1]}'s is {moved[0]}.png, since other files have its usual names.")
     masking = MaskOutput(masks or style == "silhouette", mask_model, background)
     if masking.wanted:
         check_masks(names, out)
@@ -204,7 +207,7 @@ def _draw(result: Result, path: Path, threshold: float | None, style: str) -> Pa
     from ..draw import draw
 
     assert result.poses is not None
-    return save_picture(path, draw(result.image, result.poses, threshold=threshold, style=style))
+    return save_picture(path, draw(result.image, result.poses, threshold=threshold, style=style), DRAWING)
 
 
 def _write(

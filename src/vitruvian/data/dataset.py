@@ -114,7 +114,7 @@ class PoseDataset:
         self.geometry, self.photometry, self.seed, self.teaches = geometry, photometry, seed, teaches
         self.sizes = sizes or SizeSchedule(preprocess.size_wh)
         self.epoch = 0
-        """The epoch that a plain index means; a loader that shuffles gives (index, epoch) pairs instead."""
+        """The epoch that a plain index means; a loader that shuffles gives whole keys instead."""
         self._photos = PhotoStore([*self.records, *photos], decode, cache_bytes)
         self._without_people = range(len(self.records), len(self.records) + len(photos))
         self._masks: dict[int, np.ndarray] = {}
@@ -122,7 +122,7 @@ class PoseDataset:
         self._elsewhere: dict[int, np.ndarray] = {}
         for i, record in enumerate(self.records):
             for person in record.persons:
-                if not person.is_crowd and self._takes(person):
+                if takes_part(person, teaches):
                     if person.extra.get(COMPLETE):
                         missing = skeleton.take(record.skeleton, person.visibility == 0, axis=0, missing=False)
                         self._elsewhere[len(self.people)] = np.asarray(missing, bool)
@@ -139,12 +139,6 @@ class PoseDataset:
                 raise VitruvianError("mixing cuts people out along their masks, and nobody here has one")
             if not photos and (mixing.background_prob or mixing.thing_prob):
                 raise VitruvianError("mixing: background_prob and thing_prob need photos without people")
-
-    def _takes(self, person: Person) -> bool:
-        if not placed(person):
-            return False
-        jointed, masked = bool(person.labelled.any()), person.segmentation is not None
-        return {"joint": jointed, "mask": masked, "either": jointed or masked}[self.teaches]
 
     def __len__(self) -> int:
         return len(self.people)
@@ -237,6 +231,13 @@ class PoseDataset:
         """A sample as arrays that a loader can stack."""
         index, epoch, repeat = whole_key(key, self.epoch)
         return as_item(self.sample(index, epoch, repeat), index, masks=self.teaches != "joint")
+
+
+def takes_part(person: Person, teaches: str) -> bool:
+    """Whether a person teaches ``"joint"``, ``"mask"`` or ``"either"``, and it is known where; never a crowd."""
+    jointed, masked = bool(person.labelled.any()), person.segmentation is not None
+    teaching = {"joint": jointed, "mask": masked, "either": jointed or masked}[teaches]
+    return teaching and not person.is_crowd and placed(person)
 
 
 def placed(person: Person) -> bool:

@@ -50,7 +50,7 @@ class SquarePoses:
         self.poses = poses if rooted.all() else poses.select(rooted)
         self.crop, self.mirror_prob, self.seed = crop, mirror_prob, seed
         self.epoch = 0
-        """The epoch that a plain index means; a loader that shuffles gives (index, epoch) pairs instead."""
+        """The epoch that a plain index means; a loader that shuffles gives whole keys instead."""
         self.joints_mm = (self.poses.joints_mm - self.poses.joints_mm[:, self.root : self.root + 1]).astype(np.float32)
         """(N, K, 3) relative to the root."""
         width, height = crop.size_wh

@@ -79,6 +79,7 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="Vitruvian">
 <title>{title}</title>
 <style>{style}</style>
 <h1>{title}</h1>

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -222,23 +222,21 @@ class _Entry:
 
 
 class _Elsewhere:
-    """One folder with the images of all splits: each belongs to the split that labels it, one without to the first."""
+    """A folder with the images of one split or all: a place of labels has those that it labels, and the first one read
+    those that nobody labels.
+    """
 
     def __init__(self, folder: Path, dataset: _Dataset) -> None:
         self.folder = folder
-        self._labelled: dict[Path, Path] = {}
-        for place in (place for places in dataset.splits.values() for place in places if place.suffix != ".txt"):
-            labels = _labels_of(place)
-            for file in _files(labels, (".txt",)):
-                self._labelled.setdefault(file.relative_to(labels).with_suffix(""), labels)
+        places = (place for places in dataset.splits.values() for place in places if place.suffix != ".txt")
+        self._labelled = {name for place in places for name in _label_files(_labels_of(place))}
         self._given: set[Path] = set()
 
-    def takes(self, name: Path, labels: Path) -> bool:
-        """Whether the image ``name`` is to be given among those of a folder of labels."""
-        owner = self._labelled.get(name)
-        if owner is not None:
-            return owner == labels
-        new = name not in self._given
+    def takes(self, name: Path, labelled: Collection[Path]) -> bool:
+        """Whether the image ``name`` belongs to the place that labels ``labelled``."""
+        if name in labelled:
+            return True
+        new = name not in self._labelled and name not in self._given
         self._given.add(name)
         return new
 
@@ -257,10 +255,10 @@ def _entries(path: Path, place: Path, elsewhere: _Elsewhere | None, may_lack_ima
         labelled = [_labels_of(image).with_suffix(".txt") for image in listed]
         return [_Entry(image, file, image.stem) for image, file in zip(images, labelled, strict=True)]
     folder, labels = place if elsewhere is None else elsewhere.folder, _labels_of(place)
-    found = {file.relative_to(labels).with_suffix(""): file for file in _files(labels, (".txt",))}
+    found = _label_files(labels)
     if folder.is_dir():
         files = [(file, file.relative_to(folder).with_suffix("")) for file in _files(folder, _IMAGE_SUFFIXES)]
-        files = [(f, n) for f, n in files if elsewhere is None or elsewhere.takes(n, labels)]
+        files = [(f, n) for f, n in files if elsewhere is None or elsewhere.takes(n, found)]
         names = [name for _, name in files]
         entries = [_Entry(f, labels / f"{n}.txt", n.as_posix()) for f, n in files]
         return entries + [_Entry(folder / f"{n}.*", f, n.as_posix()) for n, f in found.items() if n not in set(names)]
@@ -268,6 +266,11 @@ def _entries(path: Path, place: Path, elsewhere: _Elsewhere | None, may_lack_ima
         lacking = "labels or images" if not found else "images, whose sizes are needed"
         raise FormatError(path, f"there is no folder {folder} of {lacking}; give images= or size_of=")
     return [_Entry(folder / f"{n}.jpg", f, n.as_posix(), checked=False) for n, f in found.items()]
+
+
+def _label_files(labels: Path) -> dict[Path, Path]:
+    """Label files of a folder by the names of their images."""
+    return {file.relative_to(labels).with_suffix(""): file for file in _files(labels, (".txt",))}
 
 
 def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:

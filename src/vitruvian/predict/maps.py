@@ -11,6 +11,7 @@ import numpy as np
 
 from ..codecs import PixelsCodec
 from ..data import PoseDataset
+from ..data.dataset import takes_part
 from ..metrics.masks import dice, soft_dice
 from ..types import Record, Targets
 from .predictor import Predictor
@@ -37,7 +38,7 @@ def map_figures(predictor: Predictor, records: Sequence[Record], batch: int = 16
         return {}
     masks = "mask" in codec.heads
     teaches = "either" if masks and "heat" in codec.heads else "mask" if masks else "joint"
-    if not any(_teaches(record, teaches) for record in records):
+    if not any(takes_part(person, teaches) for record in records for person in record.persons):
         return {}
     data = PoseDataset(records, predictor.skeleton, predictor.card.preprocess, cache_bytes=0, teaches=teaches)
     values: dict[str, list[np.ndarray]] = {SOFT: [], HARD: [], HEAT: []}
@@ -57,17 +58,6 @@ def map_figures(predictor: Predictor, records: Sequence[Record], batch: int = 16
             values[HEAT].append(error[np.asarray(targets.weights).max(1) > 0])
     every = {name: np.concatenate(parts) for name, parts in values.items() if parts}
     return {name: float(value.mean()) for name, value in every.items() if len(value)}
-
-
-def _teaches(record: Record, teaches: str) -> bool:
-    return any(
-        not person.is_crowd
-        and (
-            (teaches != "mask" and bool(person.labelled.any()))
-            or (teaches != "joint" and person.segmentation is not None and person.box_xyxy is not None)
-        )
-        for person in record.persons
-    )
 
 
 def _in_order(crops: np.ndarray, colour: str) -> np.ndarray:

@@ -138,9 +138,10 @@ def _check_scenes(recipe: Recipe, codec: Codec) -> None:
     used = [name for name, value in idle.items() if value]
     if used:
         raise RecipeError(f"{', '.join(used)}: would change nothing for a person detector; see scenes and photometry")
-    for key in ("min_joints", "min_area_px"):
-        if any(getattr(source, key) for source in (*recipe.train, *recipe.val)):
-            raise RecipeError(f"{key}: would make background of people, which a detector would learn not to find")
+    if any(source.min_joints > 1 or source.min_area_px for source in (*recipe.train, *recipe.val)):
+        raise RecipeError(
+            "min_joints, min_area_px: would make background of people, which a detector would learn not to find"
+        )
     try:
         SceneMix(**recipe.scenes)
     except (TypeError, VitruvianError) as error:

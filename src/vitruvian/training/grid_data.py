@@ -16,7 +16,7 @@ from ..data.square_crop import SquareCrop
 from ..data.square_poses import SquarePoses
 from ..errors import RecipeError, VitruvianError
 from ..skeletons import get_skeleton
-from .recipe import DataSource, Recipe, changed_fields
+from .recipe import DataSource, Recipe, idle_fields
 from .sampling import EpochSampler
 
 FORMATS3D = ("poses3d", "mocap_figures", "synth_people", *READERS)
@@ -32,10 +32,10 @@ _SINGLE = {"mocap_figures": "count", "synth_people": "pictures"}
 
 def check_source(source: DataSource) -> None:
     """`RecipeError` for a field that would change nothing: frames that were held back would be trained on."""
-    idle = set(changed_fields(source)) - {"format", "path", "images", "repeat", "options", "name", "terms"}
+    idle = idle_fields(source, {"format", "path", "images", "repeat", "options", "name", "terms"})
     if idle:
         raise RecipeError(
-            f"source '{source.path}': {', '.join(sorted(idle))} would change nothing for 3D poses; options 'split' and "
+            f"source '{source.path}': {', '.join(idle)} would change nothing for 3D poses; options 'split' and "
             "'part', or 'subjects', say which frames are held back"
         )
 

@@ -28,7 +28,7 @@ from ..weights.lifter_card import LifterCard
 from .callbacks import AtomicCheckpoint, Ema, Progress, StepSeeds, averaged_state
 from .lifting_data import LiftingBatches, Views, read_takes
 from .lifting_noise import NoiseModel
-from .recipe import Recipe, changed_fields
+from .recipe import Recipe, changed_fields, idle_fields
 
 _USED = {
     "name", "model", "loss", "train", "lifting", "optim", "epochs", "stop_after", "batch_size", "val_every", "seed",
@@ -114,9 +114,9 @@ def check_lifting(recipe: Recipe) -> nn.Module:
         raise RecipeError("optim: lifters are trained with adamw on a cosine or constant schedule")
     if len(recipe.train) != 1 or recipe.train[0].format != "mocap_npz":
         raise RecipeError("train: a lifter needs one source, of format 'mocap_npz'")
-    idle_keys = set(changed_fields(recipe.train[0])) - {"format", "path", "name", "terms"}
+    idle_keys = idle_fields(recipe.train[0], {"format", "path", "name", "terms"})
     if idle_keys:
-        raise RecipeError(f"train: {', '.join(sorted(idle_keys))} would change nothing; lifting.val_takes holds back")
+        raise RecipeError(f"train: {', '.join(idle_keys)} would change nothing; lifting.val_takes holds back")
     if recipe.devices != 1 or recipe.precision != "32" or recipe.model.init or recipe.model.freeze:
         raise RecipeError("lifters are trained from fresh weights, on one device, with precision '32'")
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,6 +34,13 @@ def changed_fields(part: BaseModel) -> list[str]:
     """
     fields = type(part).model_fields.items()
     return [n for n, f in fields if getattr(part, n) != f.get_default(call_default_factory=True)]
+
+
+def idle_fields(source: DataSource, used: Collection[str]) -> list[str]:
+    """Fields of a source that say something and are not among those that count, sorted."""
+    # Recipes that were saved with earlier runs say min_joints: 1, which was the default and changed nothing.
+    harmless = {"min_joints"} if source.min_joints <= 1 else set()
+    return sorted(set(changed_fields(source)) - set(used) - harmless)
 
 
 class DataSource(_Strict):

@@ -16,29 +16,29 @@ from ..errors import RecipeError
 from ..formats import read
 from ..skeletons import PERSON
 from ..types import Record
-from .recipe import DataSource, Recipe, changed_fields
+from .recipe import DataSource, Recipe, idle_fields
 
 PHOTOS = "photos"
 """How recipes call a folder of photos without annotations, where they name formats."""
 
 
-_ALWAYS = {"format", "path", "repeat", "holds", "options", "name", "terms"}
+_ALWAYS = {"format", "path", "repeat", "holds", "name", "terms"}
 _USED = {
-    "synthetic": _ALWAYS,
-    MASKS: _ALWAYS | {"images", "fraction", "group"},
+    "synthetic": _ALWAYS | {"options"},
+    MASKS: _ALWAYS | {"options", "images", "fraction", "group"},
     PHOTOS: _ALWAYS | {"fraction", "group"},
 }
-"""Fields of sources that are no annotation files, which use all."""
+"""Fields that sources without an annotation file use; those with one use all, ``holds`` in person detectors alone."""
 
 
 def check_sources(recipe: Recipe) -> None:
     """`RecipeError` for a field of a source that would change nothing: held back people might then be trained on."""
     mixed = () if recipe.mixing is None else recipe.mixing.photos
     for source in (*recipe.train, *recipe.val, *mixed):
-        idle = set(changed_fields(source)) - _USED.get(source.format, set(DataSource.model_fields))
+        idle = idle_fields(source, _USED.get(source.format, DataSource.model_fields))
         if idle:
             raise RecipeError(
-                f"source '{source.path or source.format}': {', '.join(sorted(idle))} would change nothing for the "
+                f"source '{source.path or source.format}': {', '.join(idle)} would change nothing for the "
                 f"format '{source.format}'"
             )
 
@@ -66,7 +66,7 @@ def load_records(source: DataSource, everybody: bool = False) -> list[Record]:
     if result.report.skipped:
         print(result.report)
     records = [r for r in result.records if in_fraction(_group_of(r, source), source.fraction)]
-    if source.min_joints > 0 or source.min_area_px > 0:
+    if not everybody and (source.min_joints > 0 or source.min_area_px > 0):
         records, selected = select_people(records, source.min_joints, source.min_area_px)
         print(selected)
     return [_complete(record) for record in records] if source.complete else records
