@@ -96,7 +96,9 @@ def evaluate(
             f"boxes must be None, 'truth', 'image' or a mapping of image ids to boxes and scores, got '{boxes}'"
         )
     part = judged_by(metrics)
-    takes = _ANYWHERE[part] if boxes == "image" else part
+    takes = part
+    if isinstance(boxes, str) and boxes == "image":  # where somebody is does not matter
+        takes = _outlined if part is masked else _jointed
     with_masks = any(name.startswith(MASKS) for name in metrics)
     blind = next((r for r in records if r.image_path is None and "pixels" not in r.extra), None)
     if blind is not None:
@@ -166,10 +168,6 @@ def _jointed(person: Person) -> bool:
 
 def _outlined(person: Person) -> bool:
     return not person.is_crowd and person.segmentation is not None
-
-
-_ANYWHERE = {counts: _jointed, masked: _outlined}
-"""Who takes part where everybody is looked for in the whole image."""
 
 
 def _boxes_of(record: Record, people: Sequence[Person], boxes: object) -> np.ndarray:
