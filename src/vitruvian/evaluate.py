@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .data.dataset import photo, placed
+from .data.dataset import photo, takes_part
 from .errors import ShapeError, VitruvianError
 from .formats.coco import detections_of
 from .formats.rle import PackedMasks
@@ -153,13 +153,13 @@ def judged_by(metrics: Sequence[str]) -> Callable[[Person], bool]:
 
 
 def counts(person: Person) -> bool:
-    """Whether a person takes part: not a crowd, at least one joint is labelled, and it is known where (`placed`)."""
-    return _jointed(person) and placed(person)
+    """Whether a person takes part: not a crowd, at least one joint is labelled, and it is known where."""
+    return takes_part(person, "joint")
 
 
 def masked(person: Person) -> bool:
-    """Whether a person takes part where masks alone are measured: not a crowd, with a mask, and `placed`."""
-    return _outlined(person) and placed(person)
+    """Whether a person takes part where masks alone are measured: not a crowd, with a mask, and it is known where."""
+    return takes_part(person, "mask")
 
 
 def _jointed(person: Person) -> bool:

@@ -52,17 +52,12 @@ class PhotoBoxes:
         detections = read_detections(file)
         boxes: list[Detections] = []
         ids: list[int | str | None] = []
-        unknown = dropped = empty = low = 0
-        used: set[int] = set()
+        dropped = empty = low = 0
         for photo in photos:
             key = key_of(detections, photo)
             ids.append(key)
-            unknown += key is None
-            entry = None if key is None else detections[key]
-            if entry is not None:
-                used.add(id(entry))
-                empty += len(entry[0]) == 0
-            found, scores = entry if entry is not None else (np.zeros((0, 4)), np.zeros(0))
+            found, scores = (np.zeros((0, 4)), np.zeros(0)) if key is None else detections[key]
+            empty += key is not None and len(found) == 0
             try:
                 usable = box_tools.area(box_tools.clip(found, image_size(photo))) > 0
             except ImageError:
@@ -71,6 +66,8 @@ class PhotoBoxes:
             low += int((usable & (scores < above)).sum())
             usable &= scores >= above
             boxes.append(Detections(found[usable], scores[usable]))
+        used = Counter(ids)
+        unknown = used.pop(None, 0)
         if unknown == len(photos):
             some = ", ".join(repr(name) for name in list(detections)[:3])
             raise FormatError(
@@ -87,6 +84,5 @@ class PhotoBoxes:
             said += f"; {plural(dropped, 'box')} without area inside the image left out"
         if low:
             said += f"; {plural(low, 'box')} with a score below {above:g} left out"
-        twice = {key for key, number in Counter(ids).items() if number > 1}  # photos of one name in several folders
-        ids = [None if key in twice else key for key in ids]
+        ids = [key if used[key] == 1 else None for key in ids]  # not of photos of one name in several folders
         return cls(boxes, said + ".", "a lower --detect-above may find more" if low else "", ids)

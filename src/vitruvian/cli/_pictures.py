@@ -50,12 +50,12 @@ def picture_names(photos: Sequence[Path], names: Sequence[str], out: Path) -> li
 
 def check_masks(names: Sequence[str], out: Path) -> None:
     """A usage error where a mask of one of ``names`` would replace a file that this program did not write."""
-    for name in names:
-        for file in _masks(out, name):
-            if _is_anothers(file, MASKS):
-                raise click.UsageError(
-                    f"{file} does not say that this program wrote it, and would be replaced; choose another --out"
-                )
+    known = set(names)
+    for file in sorted((out / MASKS).glob("*_*.png")):  # once, not once for each photo
+        if _masked(file) in known and _is_anothers(file, MASKS):
+            raise click.UsageError(
+                f"{file} does not say that this program wrote it, and would be replaced; choose another --out"
+            )
 
 
 def save_picture(path: Path, pixels: np.ndarray, kind: str) -> Path:
@@ -82,8 +82,8 @@ def save_picture(path: Path, pixels: np.ndarray, kind: str) -> Path:
 
 def remove_masks(out: Path, name: str) -> None:
     """Those that an earlier run wrote of an image."""
-    for file in _masks(out, name):
-        if not _is_anothers(file, MASKS):
+    for file in (out / MASKS).glob(f"{glob.escape(name)}_*.png"):
+        if _masked(file) == name and not _is_anothers(file, MASKS):
             file.unlink()
 
 
@@ -95,9 +95,10 @@ def remove_pictures(out: Path, name: str, kinds: Sequence[str] = _KINDS) -> None
             file.unlink()
 
 
-def _masks(out: Path, name: str) -> list[Path]:
-    found = (out / MASKS).glob(f"{glob.escape(name)}_*.png")
-    return [file for file in found if file.stem[len(name) + 1 :].isdigit()]
+def _masked(file: Path) -> str | None:
+    """Of which image a file is a mask, by its name."""
+    name, _, person = file.stem.rpartition("_")
+    return name if person.isdigit() else None
 
 
 def _is_anothers(file: Path, kind: str) -> bool:

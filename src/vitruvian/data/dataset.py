@@ -159,7 +159,7 @@ class PoseDataset:
     def sample(self, index: int, epoch: int = 0, repeat: int = 0) -> Sample:
         """The person ``index`` as epoch ``epoch`` sees it the ``repeat``-th time."""
         record_index, person = self.people[index]
-        rng = generator_of(self.seed, (index, epoch, repeat))
+        rng = generator_of(self.seed, index, epoch, repeat)
         preprocess = replace(self.preprocess, size_wh=self.sizes.at(epoch))
         image, box, flipped = self.image(record_index), self.box(index), False
         view = _ALL

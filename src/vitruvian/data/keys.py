@@ -15,7 +15,6 @@ def whole_key(key: Key, epoch: int) -> tuple[int, int, int]:
     return (key[0], key[1], 0) if len(key) == 2 else key
 
 
-def generator_of(seed: int, key: tuple[int, int, int]) -> np.random.Generator:
+def generator_of(seed: int, index: int, epoch: int, repeat: int) -> np.random.Generator:
     """The randomness of one sample: the same for any number of workers, another one each time that it comes."""
-    index, epoch, repeat = key
     return np.random.default_rng((seed, epoch, index, repeat))

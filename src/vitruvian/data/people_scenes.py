@@ -192,7 +192,7 @@ class PeopleScenes:
         if self.mix is None:
             self._place(canvas, index, (0, 0, width, height), self._letterbox(index), False)
         else:
-            self._fill(canvas, index, generator_of(self.seed, (index, epoch, repeat)))
+            self._fill(canvas, index, generator_of(self.seed, index, epoch, repeat))
         return Scene(canvas.image, _stacked(canvas.people), _stacked(canvas.unknown))
 
     def _fill(self, canvas: _Canvas, index: int, rng: np.random.Generator) -> None:

@@ -91,7 +91,7 @@ class SquarePoses:
         index, epoch, repeat = whole_key(key, self.epoch)
         image, keypoints = self.prepared(index)
         joints = self.joints_mm[index]
-        if self.mirror_prob and generator_of(self.seed, (index, epoch, repeat)).random() < self.mirror_prob:
+        if self.mirror_prob and generator_of(self.seed, index, epoch, repeat).random() < self.mirror_prob:
             image, keypoints, joints = self.mirrored(image, keypoints, joints)
         return {
             "image": np.ascontiguousarray(image),

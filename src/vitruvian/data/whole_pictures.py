@@ -95,7 +95,7 @@ class WholePictures:
         mask = None
         if person.segmentation is not None:
             mask = rle.to_mask(person.segmentation, (width, height)).astype(np.uint8)
-        rng = generator_of(self.seed, (index, epoch, repeat))
+        rng = generator_of(self.seed, index, epoch, repeat)
         padded_wh, change, flipped = self.size_wh(index), Affine.identity(), False
         if self.geometry is None:
             right, below = padded_wh[0] - width, padded_wh[1] - height

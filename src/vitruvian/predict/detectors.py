@@ -214,6 +214,10 @@ def _of_people(
     return boxes[keep], scores[keep]
 
 
+_TYPES: dict[str, type[np.generic]] = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
+"""Of inputs that do not take float32."""
+
+
 class OnnxDetector:
     """A detector in an ONNX file, on ONNX Runtime. It is a `Detector`.
 
@@ -258,9 +262,7 @@ class OnnxDetector:
         self._session = open_session(self._path, threads, "detector")
         taken = self._session.get_inputs()[0]
         self._input, shape = taken.name, list(taken.shape)
-        self._batched, self._uint8, self._half = (
-            len(shape) == 4, taken.type == "tensor(uint8)", taken.type == "tensor(float16)"
-        )  # fmt: skip
+        self._batched, self._type = len(shape) == 4, _TYPES.get(taken.type, np.float32)
         image = shape[-3:]
         if len(shape) not in (3, 4) or 3 not in (image[0], image[-1]):
             raise WeightsError(f"{path}: the first input must be an image with 3 channels, got the shape {shape}")
@@ -287,10 +289,9 @@ class OnnxDetector:
 
     def _as_input(self, crop: np.ndarray) -> np.ndarray:
         """(h, w, 3) uint8 -> what the file takes."""
-        if self._uint8:
+        if self._type == np.uint8:
             made = crop.transpose(2, 0, 1)[None] if self._channels_first else crop[None]
         else:
-            made = self.preprocess.normalise(crop[None])
-            made = made.astype(np.float16) if self._half else made
+            made = self.preprocess.normalise(crop[None]).astype(self._type, copy=False)
             made = made if self._channels_first else made.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(made if self._batched else made[0])
