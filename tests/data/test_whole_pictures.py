@@ -39,6 +39,22 @@ def test_a_plain_picture_is_padded() -> None:
     np.testing.assert_array_equal(item["frame_to_input"], np.eye(2, 3))
 
 
+@pytest.mark.parametrize(("room", "decodings"), [(2**20, 1), (0, 4)])
+def test_pictures_are_kept_where_there_is_room(room: int, decodings: int) -> None:
+    decoded = []
+
+    def decode(one: Record) -> np.ndarray:
+        decoded.append(one)
+        return one.extra["pixels"]()
+
+    data = WholePictures([record((40, 60))], BODY25, photometry=RandomPhotometry(), decode=decode, cache_bytes=room)
+    data.preload()
+    views = [data[0, epoch, 0]["image"] for epoch in range(3)]
+    assert len(decoded) == decodings
+    assert not np.array_equal(views[0], views[1])
+    np.testing.assert_array_equal(data._pictures[0], record((40, 60)).extra["pixels"]())
+
+
 def test_mask_and_joints_move_with_the_picture(rng: np.random.Generator) -> None:
     data = WholePictures([record((48, 64))], BODY25, RandomGeometry(30, 1.0, 0.2, 0.1, 0.5), seed=int(rng.integers(99)))
     seen = set()

@@ -90,6 +90,7 @@ def test_the_split(data: dict[str, Any]) -> None:
         ({"model": {"name": "compact"}}, "unknown lifter"),
         ({"precision": "bf16"}, "precision '32'"),
         ({"augment": "light"}, "augment would change nothing"),
+        ({"workers": 4}, "workers would change nothing"),
         ({"optim": {"name": "sgd"}}, "adamw"),
         ({"train": [{"format": "coco"}]}, "mocap_npz"),
         ({"train": [{"format": "mocap_npz", "fraction": [0, 0.5]}]}, "fraction would change nothing"),

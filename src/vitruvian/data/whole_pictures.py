@@ -6,7 +6,7 @@ What system 0 trains on: not crops, but pictures as `prepare_masks` makes them. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..transforms import Geometry, Photometry, warp
 from ..types import Person, Record, Sample
 from .dataset import as_item, joints_under, photo, remapped
 from .keys import Key, generator_of, whole_key
+from .photo_store import PhotoStore
 
 
 class WholePictures:
@@ -35,6 +36,7 @@ class WholePictures:
     seed : of every random draw, which comes from (seed, epoch, index) alone.
     decode : record -> (H, W, 3) uint8 RGB.
     teaches : what a picture's person must have: a labelled ``"joint"``, a ``"mask"``, or ``"both"``.
+    cache_bytes : memory for decoded pictures; 0 decodes them each time.
 
     Raises
     ------
@@ -52,12 +54,12 @@ class WholePictures:
         seed: int = 0,
         decode: Callable[[Record], np.ndarray] = photo,
         teaches: str = "both",
+        cache_bytes: int = 8 * 2**30,
     ) -> None:
         if teaches not in ("joint", "mask", "both"):
             raise VitruvianError(f"teaches is 'joint', 'mask' or 'both', got '{teaches}'")
         self.skeleton, self.geometry, self.photometry = skeleton, geometry, photometry
         self.multiple, self.seed, self.epoch = multiple, seed, 0
-        self._decode = decode
         self.records: list[Record] = []
         self.people: list[tuple[int, Person]] = []
         for record in records:
@@ -75,22 +77,27 @@ class WholePictures:
                 f"{'joints and a mask' if teaches == 'both' else f'a {teaches}'}; "
                 f"`vitruvian prepare masks-and-joints` makes such"
             )
+        self._pictures = PhotoStore(self.records, decode, cache_bytes)
 
     def __len__(self) -> int:
         return len(self.people)
+
+    def preload(self, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> None:
+        """Decode pictures now, as many as may be kept, before workers are forked."""
+        self._pictures.preload(range(len(self)), progress)
 
     def size_wh(self, index: int) -> tuple[int, int]:
         """(width, height) of the sample ``index``, from the record where it tells, else from the picture."""
         size_wh = self.records[index].size_wh
         if size_wh is None:
-            height, width = self._decode(self.records[index]).shape[:2]
+            height, width = self._pictures[index].shape[:2]
             size_wh = width, height
         width, height = (-(-side // self.multiple) * self.multiple for side in size_wh)
         return width, height
 
     def sample(self, index: int, epoch: int = 0, repeat: int = 0) -> Sample:
         """The picture ``index`` as epoch ``epoch`` sees it the ``repeat``-th time."""
-        image, person = self._decode(self.records[index]), self.people[index][1]
+        image, person = self._pictures[index], self.people[index][1]
         height, width = image.shape[:2]
         mask = None
         if person.segmentation is not None:

@@ -32,7 +32,7 @@ from .recipe import Recipe, changed_fields, idle_fields
 
 _USED = {
     "name", "model", "loss", "train", "lifting", "optim", "epochs", "stop_after", "batch_size", "val_every", "seed",
-    "out", "expect", "precision", "devices", "workers",
+    "out", "expect", "precision", "devices",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from rich.progress import track
 from torch.utils.data import DataLoader
 
 from ..codecs import Codec
@@ -50,7 +51,10 @@ def picture_loader(
         multiple=side_multiple(recipe.model.name, **recipe.model.options),
         seed=recipe.seed,
         teaches=teaches(codec),
+        cache_bytes=int(recipe.cache_gb * 2**30),
     )
+    saying = "decoding validation pictures" if rank is None else "decoding pictures"
+    data.preload(lambda items: track(items, saying))
     sizes_wh = [data.size_wh(i) for i in range(len(data))]
     batches: Any
     if rank is None:
