@@ -30,6 +30,9 @@ class PersonNet(nn.Module):
     codec : a `BoxesCodec` of strides 8, 16, 32.
     widths : channels at strides 2, 4, 8, 16 and 32.
     depths : residual blocks at strides 8, 16 and 32.
+    inner : channels inside of those blocks; ``widths`` where it is not given. Stem and stages are called as those of
+        `CompactNet`, and of its shape with the same ``widths``, ``depths`` and ``inner``: they can begin as a pose
+        model's.
     neck : channels of the fused features and of the head.
 
     Raises
@@ -45,6 +48,7 @@ class PersonNet(nn.Module):
         widths: tuple[int, int, int, int, int] = (16, 32, 72, 112, 160),
         depths: tuple[int, int, int] = (1, 2, 2),
         neck: int = 64,
+        inner: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         if not isinstance(codec, BoxesCodec) or codec.strides != _STRIDES:
@@ -52,11 +56,13 @@ class PersonNet(nn.Module):
         whole_numbers("widths", widths, 5)
         whole_numbers("depths", depths, 3, least=0)
         whole_numbers("neck", (neck,), 1)
+        inner = inner or widths[2:]
+        whole_numbers("inner", inner, 3)
         w2, w4, w8, w16, w32 = widths
         self.stem = nn.Sequential(conv_bn_act(3, w2, 3, 2), conv_bn_act(w2, w4, 3, 2))
-        self.stage8 = _stage(w4, w8, depths[0])
-        self.stage16 = _stage(w8, w16, depths[1])
-        self.stage32 = _stage(w16, w32, depths[2])
+        self.stage8 = _stage(w4, w8, depths[0], inner[0])
+        self.stage16 = _stage(w8, w16, depths[1], inner[1])
+        self.stage32 = _stage(w16, w32, depths[2], inner[2])
         self.pool = nn.MaxPool2d(5, 1, 2)  # a person may fill the picture: three make 13x13 cells (SPP)
         self.side32 = conv_bn_act(4 * w32, neck, 1)
         self.side16 = conv_bn_act(w16, neck, 1, act=False)
@@ -88,8 +94,9 @@ class PersonNet(nn.Module):
         return {"people": torch.cat(people, dim=1).float(), "edges": torch.cat(edges, dim=1)}
 
 
-def _stage(c_in: int, width: int, depth: int) -> nn.Sequential:
-    return nn.Sequential(conv_bn_act(c_in, width, 3, 2), *(BasicBlock(width, width) for _ in range(depth)))
+def _stage(c_in: int, width: int, depth: int, inner: int) -> nn.Sequential:
+    blocks = (BasicBlock(width, width, inner=inner) for _ in range(depth))
+    return nn.Sequential(conv_bn_act(c_in, width, 3, 2), *blocks)
 
 
 def _twice(x: Tensor) -> Tensor:
