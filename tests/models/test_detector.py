@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from vitruvian.codecs import BoxesCodec, HeatmapCodec
 from vitruvian.errors import VitruvianError
 from vitruvian.models import build_model
+from vitruvian.models.compact import CompactNet
 from vitruvian.models.detector import PersonNet
 
 _SMALL = {"widths": (4, 6, 8, 10, 12), "depths": (1, 1, 1), "neck": 8}
@@ -56,6 +57,23 @@ def test_points_see_the_place_they_are_at(rng: np.random.Generator) -> None:
         mean = np.average(points[finest], axis=0, weights=change[finest] ** 2 + 1e-12)
         assert (mean[0] > 47.5) == (x > 47.5)
         assert (mean[1] > 31.5) == (y > 31.5)
+
+
+def test_it_can_begin_as_a_pose_model() -> None:
+    """Stem and stages of the two families have one shape and one naming; other blocks are passed over."""
+    stages = {"depths": (1, 2, 0), "inner": (6, 7, 12)}
+    pose = CompactNet(5, HeatmapCodec((64, 96)), widths=(6, 8, 10, 12), neck=(8, 8), **{**stages, "depths": (1, 2, 1)})
+    network = PersonNet(1, BoxesCodec(), widths=(32, 6, 8, 10, 12), neck=8, **stages)
+    theirs = pose.state_dict()
+    shared = [name for name in network.state_dict() if name.startswith(("stem", "stage"))]
+    assert {name.split(".")[0] for name in shared} == {"stem", "stage8", "stage16", "stage32"}
+    for name in shared:
+        assert network.state_dict()[name].shape == theirs[name].shape, name
+    again = PersonNet(1, BoxesCodec(), widths=(32, 6, 8, 10, 12), neck=8, **stages)
+    again.load_state_dict({name: theirs[name] for name in shared}, strict=False)
+    image = torch.rand(1, 3, 96, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval().stage8(again.stem(image)), pose.eval().stage8(pose.stem(image)))
 
 
 def test_other_codecs_are_refused() -> None:
