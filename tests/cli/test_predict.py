@@ -71,11 +71,27 @@ def test_a_layout_is_for_a_file(call, photos, tiny_model, tmp_path, detector):
     assert "--detector-layout needs --detector FILE" in done.output
 
 
-def test_layouts_are_the_detectors():
-    from vitruvian.cli._detector import LAYOUTS
+@pytest.mark.parametrize("option", [("--detector-person", 1), ("--detector-input", "bgr-255")])
+def test_details_of_others_detectors_need_their_layout(call, photos, tiny_model, tmp_path, option):
+    done = call("predict", photos, "--model", tiny_model, "--out", tmp_path / "out", *option)
+    assert done.exit_code == 2
+    assert f"{option[0]} is for detectors of other makers; give --detector-layout" in done.output
+
+
+def test_colours_and_scale_of_others_detectors(one_person_onnx):
+    from vitruvian.cli._detector import DetectorChoice
+
+    for name, mean in ((None, (0, 0, 0)), ("bgr-imagenet", (103.53, 116.28, 123.675))):
+        detector = DetectorChoice(str(one_person_onnx), None, "yolo_transposed", input=name).load(1)
+        assert detector.preprocess.mean == mean
+
+
+def test_layouts_and_inputs_are_the_detectors():
+    from vitruvian.cli._detector import INPUTS, LAYOUTS
     from vitruvian.predict import detectors
 
     assert set(LAYOUTS) == set(detectors.LAYOUTS)
+    assert tuple(detectors.INPUTS) == INPUTS
 
 
 def test_formats_are_the_writers():

@@ -10,7 +10,7 @@ import pytest
 
 from vitruvian.errors import ShapeError, VitruvianError, WeightsError
 from vitruvian.predict import Detections, OnnxDetector, Selection, detectors, from_callable
-from vitruvian.predict.detectors import LAYOUTS, checked_detections
+from vitruvian.predict.detectors import INPUTS, LAYOUTS, checked_detections
 from vitruvian.preprocess import Preprocess
 
 
@@ -161,6 +161,26 @@ def test_what_a_file_says_of_an_image_it_cannot_take(onnx):
     detector, _ = onnx(answer)
     with pytest.raises(WeightsError, match=r"any\.onnx: the detector fails on an image: unexpected input"):
         detector(np.zeros((8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("rgb-1", 200 / 255, 50 / 255),
+        ("rgb-255", 200, 50),
+        ("bgr-255", 50, 200),
+        ("rgb-imagenet", (200 / 255 - 0.485) / 0.229, (50 / 255 - 0.406) / 0.225),
+        ("bgr-imagenet", (50 / 255 - 0.406) / 0.225, (200 / 255 - 0.485) / 0.229),
+    ],
+)
+def test_inputs_by_name(onnx, name, first, last):
+    """Channels of a plain orange photo as the detector's makers say, written out."""
+    nobody = [np.zeros((1, 5, 0), np.float32)]
+    detector, session = onnx(lambda _: nobody, shape=(1, 3, 64, 64), kind="tensor(float)", preprocess=INPUTS[name])
+    detector(np.full((64, 64, 3), (200, 100, 50), np.uint8))
+    assert session.seen[0].shape == (1, 3, 64, 64)
+    np.testing.assert_allclose(session.seen[0][0, 0], first, rtol=1e-5)
+    np.testing.assert_allclose(session.seen[0][0, 2], last, rtol=1e-5)
 
 
 def test_a_real_file(one_person_onnx, tmp_path):

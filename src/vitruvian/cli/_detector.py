@@ -19,10 +19,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 LAYOUTS = ("yolo", "yolo_transposed", "yolo_objectness", "boxes_scores_labels", "boxes_scored")
 """The names in `predict.detectors.LAYOUTS`, written out so that ``--help`` need not import them (a test compares)."""
 
+INPUTS = ("rgb-1", "rgb-255", "bgr-255", "rgb-imagenet", "bgr-imagenet")
+"""Those in `predict.detectors.INPUTS`, likewise."""
+
 
 def detector_options(function: F) -> F:
-    """``--detector``, ``--detect-above``, ``--detector-layout``, ``--detector-person`` and ``--detect-once``; see
-    `DetectorChoice`.
+    """``--detector``, ``--detect-above``, ``--detector-layout``, ``--detector-input``, ``--detector-person`` and
+    ``--detect-once``; see `DetectorChoice`.
     """
     for option in reversed(
         (
@@ -43,6 +46,12 @@ def detector_options(function: F) -> F:
                 "--detector-layout",
                 type=click.Choice(LAYOUTS),
                 help="For an ONNX detector of another maker: how its outputs are read.",
+            ),
+            click.option(
+                "--detector-input",
+                type=click.Choice(INPUTS),
+                help="With --detector-layout: colours and scale of float inputs, rgb-1 by default; YOLOX takes "
+                "bgr-255, RTMDet bgr-imagenet, DETR rgb-imagenet.",
             ),
             click.option(
                 "--detector-person",
@@ -71,6 +80,7 @@ class DetectorChoice:
     layout: str | None
     person: int | None = None
     once: bool = False
+    input: str | None = None
 
     def load(self, threads: int | None, boxes: Path | None = None) -> Detector | None:
         """The detector, or None for ``none`` and where ``boxes`` come from a file.
@@ -84,11 +94,13 @@ class DetectorChoice:
             detector or how it looks, and boxes of a file.
         """
         if boxes is not None:
-            if self.name not in ("default", "none") or self.layout is not None or self.person is not None or self.once:
+            asked = (self.layout, self.input, self.person)
+            if self.name not in ("default", "none") or asked != (None, None, None) or self.once:
                 raise click.UsageError("--boxes has the boxes, so no --detector is asked; give one of the two")
             return None
-        if self.person is not None and self.layout is None:
-            raise click.UsageError("--detector-person is for detectors of other makers; give --detector-layout")
+        for option, value in (("--detector-person", self.person), ("--detector-input", self.input)):
+            if value is not None and self.layout is None:
+                raise click.UsageError(f"{option} is for detectors of other makers; give --detector-layout")
         if self.layout is not None and self.name in ("default", "none"):
             raise click.UsageError("--detector-layout needs --detector FILE")
         if self.above is not None and self.name == "none":
@@ -98,13 +110,15 @@ class DetectorChoice:
         if self.once and self.layout is not None:
             raise click.UsageError("--detect-once is for this project's detectors; others look once anyway")
         from ..predict import OnnxDetector, load_detector
+        from ..predict.detectors import INPUTS as inputs
 
         if self.name == "none":
             return None
         if self.layout is None:
             return load_detector(self.name, threads=threads, min_score=self.above, once=self.once)
-        least: dict[str, Any] = {} if self.above is None else {"min_score": self.above}
-        return OnnxDetector(self.name, self.layout, person=self.person or 0, threads=threads, **least)
+        given: dict[str, Any] = {} if self.above is None else {"min_score": self.above}
+        given["preprocess"] = inputs[self.input or INPUTS[0]]
+        return OnnxDetector(self.name, self.layout, person=self.person or 0, threads=threads, **given)
 
     @property
     def said(self) -> str:

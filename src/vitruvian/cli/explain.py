@@ -27,6 +27,7 @@ def command(
     detect_above: float | None,
     detect_once: bool,
     detector_layout: str | None,
+    detector_input: str | None,
     detector_person: int | None,
     model: str,
     people: int,
@@ -46,7 +47,7 @@ def command(
     from ..predict.explain import explain
 
     image = read_image(photo)
-    choice = DetectorChoice(detector, detect_above, detector_layout, detector_person, detect_once)
+    choice = DetectorChoice(detector, detect_above, detector_layout, detector_person, detect_once, detector_input)
     finder = choice.load(threads, boxes)
     given = choice.boxes(finder, boxes, [photo])
     with output_folder(out), load(model, backend, threads, detector=finder) as predictor:

@@ -83,6 +83,7 @@ def command(
     detect_above: float | None,
     detect_once: bool,
     detector_layout: str | None,
+    detector_input: str | None,
     detector_person: int | None,
     model: str,
     threshold: float | None,
@@ -117,7 +118,7 @@ def command(
     _check_formats(formats)
     lifting = Lifting.wanted(lift, model3d, focal_px, principal_px, height_mm)
     photos = find_images(list(paths), recursive=recursive)
-    choice = DetectorChoice(detector, detect_above, detector_layout, detector_person, detect_once)
+    choice = DetectorChoice(detector, detect_above, detector_layout, detector_person, detect_once, detector_input)
     finder = choice.load(threads, boxes)
     people = choice.boxes(finder, boxes, photos)
     names = unique_names(photos)

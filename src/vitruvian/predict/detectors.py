@@ -30,6 +30,18 @@ _MOST = 1000
 LETTERBOX = Preprocess(size_wh=(640, 640), padding=1.0, mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0), fill=114)
 """What the YOLO family is trained with: RGB 0..1, the image in the middle of grey."""
 
+_PIXELS: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+_IMAGENET = Preprocess()
+INPUTS = {
+    "rgb-1": LETTERBOX,
+    "rgb-255": replace(LETTERBOX, **_PIXELS),
+    "bgr-255": replace(LETTERBOX, colour="bgr", **_PIXELS),
+    "rgb-imagenet": replace(LETTERBOX, mean=_IMAGENET.mean, std=_IMAGENET.std),
+    "bgr-imagenet": replace(LETTERBOX, colour="bgr", mean=_IMAGENET.mean[::-1], std=_IMAGENET.std[::-1]),
+}
+"""What files with float inputs take, by name: RGB 0..1 (YOLOv5 and later, torchvision), pixels as they are (BGR:
+YOLOX), or less ImageNet's mean and over its deviation (RGB: DETR and its kin; BGR: RTMDet)."""
+
 
 class Detections(NamedTuple):
     """Boxes (N, 4) xyxy in pixels of the image and their scores (N,) in [0, 1]."""
@@ -227,7 +239,8 @@ class OnnxDetector:
         get pixels, float inputs get them normalised by ``preprocess``.
     layout : how its outputs are read: a name in `LAYOUTS`, or a function of your own (see `Layout`).
     person : index of the class, or the label, that means a person.
-    preprocess : size, colours, mean and fill of the letterbox; a size fixed in the file wins over its ``size_wh``.
+    preprocess : size, colours, mean and fill of the letterbox, `INPUTS` has the usual ones; a size fixed in the file
+        wins over its ``size_wh``.
     min_score : boxes below it are left out.
     max_iou : of boxes that overlap by more, only the best is kept; None: the file does that itself.
     first_centre : where the detector puts the centre of its input's first pixel: 0.5 (edges at integers: YOLO,
