@@ -60,8 +60,8 @@ SCORES = "The score of a joint is the height of its heatmap's peak, not a calibr
 CALIBRATED_SCORES = "The score of a joint is the chance that it is right ({right})."
 DETECTOR_NOTES = (
     "Finds people in photos, in any pose, from about a fiftieth of the photo's longer side on (a thirtieth where "
-    "somebody is large, or looking once). Trained from "
-    "scratch on few photos (62 with every person's box), on composites of them and on rendered people: expect misses "
+    "somebody is large, or looking once). Begun with a pose model's stages and trained "
+    "on few photos (62 with every person's box), on composites of them and on rendered people: expect misses "
     "in crowds, of the heavily hidden and of the very small, and now and then a box on something that is nobody. "
     "Behind it a pose model drops boxes without a person's joints."
 )
