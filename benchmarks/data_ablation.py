@@ -3,9 +3,8 @@
 Every arm goes on from the same network, which knows its training people by heart (`recipes/vitruvian-s-3.yaml`,
 narrowed as `recipes/vitruvian-s-4.yaml` says), for the same number of crops, on what it has been trained on and one
 change; ``all`` has all of these. The last three arms train otherwise on the same data. The end of training is measured,
-without a choice of epochs: lspet/dev (single pass; also with flip, but for runs of before that was asked) and the COCO
-people held back, ground-truth boxes. Three minutes an arm and seed on two quiet cores; arms that a cut-off run has
-finished are not run again.
+without a choice of epochs: lspet/dev (single pass and with flip) and the COCO people held back, ground-truth boxes.
+Three minutes an arm and seed on two quiet cores; arms that a cut-off run has finished are not run again.
 """
 
 from __future__ import annotations
@@ -46,7 +45,11 @@ _CROPS, _EPOCHS, _LR = 4096, 4, 1e-3
 def run() -> dict[str, Any]:
     """All seeds and arms; the result is also written after each run, marked unfinished."""
     dataset.read_image = functools.cache(dataset.read_image)  # all runs see the same photos
-    setting = {"crops": _CROPS * _EPOCHS, "metric": "PCK@0.2 (torso, 12 limb joints) on lspet/dev; single pass"}
+    setting = {
+        "crops": _CROPS * _EPOCHS,
+        "metric": "PCK@0.2 (torso, 12 limb joints) on lspet/dev; single pass",
+        "repeats": "views of their own",  # before 2026-11-22 they were copies
+    }
     done: list[dict[str, Any]] = unfinished(_NAME, setting).get("runs", [])
     sports, coco = lspet_dev(), coco_held_back()
     result: dict[str, Any] = {"finished": False, **setting, "arms": [], "coco": [], "runs": done}
