@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from vitruvian import load
 from vitruvian.analyze import analyze
@@ -52,6 +53,8 @@ def _reliability(predictor: Predictor) -> dict[str, Any]:
     predictor.card = card
     diagram = RESULTS / f"scores-{card.name}.png"
     reliability_plot(diagram, columns, right="joint similarity of 0.5 or more", title=card.name)
+    with Image.open(diagram) as image:  # a few colours do, and the repository carries it
+        image.convert("RGB").quantize(64).save(diagram, optimize=True)
     return {"rows": rows}
 
 
