@@ -95,6 +95,11 @@ def data_of(path: Path) -> tuple[dict[str, Any], ...]:
     return tuple(found.values())
 
 
+def begun(card: Card) -> tuple[dict[str, Any], ...]:
+    """The data of a model whose weights a training began with; what that one began with says so already."""
+    return tuple({"of": card.name, **row} for row in card.data)
+
+
 def crops_for(recipe: Recipe, card: Card, each: int = 64) -> np.ndarray:
     """(N, h, w, 3) uint8 crops of a person of each of ``each`` photos of each source; whole photos for a detector."""
     whole, part, crops = kind_of(card) == "boxes", masked if kind_of(card) == "masks" else counts, []
@@ -269,7 +274,7 @@ def main(
         raise click.UsageError(f"--calibrate is for models of joints; '{recipe.name}' finds {kind}")
     data = data_of(Path(recipe_path))
     if begun_with:
-        data += tuple({**row, "of": begun_with} for row in read_card(find_weights(begun_with)).data)
+        data += begun(read_card(find_weights(begun_with)))
     card = replace(
         card, name=recipe.name, data=data, provenance=portable(card.provenance), calibration=None,
         person_above=None, present_above=None,

@@ -389,9 +389,6 @@ def test_as_image_refuses(array, words):
         as_image(array)
 
 
-# --- writing -------------------------------------------------------------------------------------------------------
-
-
 def test_real_photos(shared_data: Path):
     import json
 

@@ -50,8 +50,8 @@ def detector_options(function: F) -> F:
             click.option(
                 "--detector-input",
                 type=click.Choice(INPUTS),
-                help="With --detector-layout: colours and scale of float inputs, rgb-1 by default; YOLOX takes "
-                "bgr-255, RTMDet bgr-imagenet, DETR rgb-imagenet.",
+                help="With --detector-layout: colours and scale of float inputs (of uint8 inputs the colours alone), "
+                "rgb-1 by default; YOLOX takes bgr-255, RTMDet bgr-imagenet.",
             ),
             click.option(
                 "--detector-person",

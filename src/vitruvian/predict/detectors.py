@@ -40,7 +40,7 @@ INPUTS = {
     "bgr-imagenet": replace(LETTERBOX, colour="bgr", mean=_IMAGENET.mean[::-1], std=_IMAGENET.std[::-1]),
 }
 """What files with float inputs take, by name: RGB 0..1 (YOLOv5 and later, torchvision), pixels as they are (BGR:
-YOLOX), or less ImageNet's mean and over its deviation (RGB: DETR and its kin; BGR: RTMDet)."""
+YOLOX), or less ImageNet's mean and over its deviation (BGR: RTMDet). Of files with uint8 inputs the colours alone."""
 
 
 class Detections(NamedTuple):

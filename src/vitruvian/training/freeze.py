@@ -33,3 +33,13 @@ def check_freeze(network: nn.Module, part: ModelPart) -> None:
     kept = tuple(f"{name}." for name in part.freeze)
     if all(name.startswith(kept) for name, _ in network.named_parameters()):
         raise RecipeError("model.freeze: leaves nothing to train")
+
+
+def check_kept(part: ModelPart, fresh: Sequence[str]) -> None:
+    """`RecipeError` where parts that are to be kept have entries that ``init`` did not give: random ones."""
+    random = [name for name in fresh if name.startswith(tuple(f"{kept}." for kept in part.freeze))]
+    if random:
+        raise RecipeError(
+            f"model.freeze: would keep {len(random)} random entries, first {random[0]}: {part.init} has none of that "
+            "name and shape"
+        )

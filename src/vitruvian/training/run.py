@@ -28,7 +28,7 @@ from .build import card_of, loaders
 from .callbacks import AtomicCheckpoint, Ema, KeepBest, Progress, SetEpoch
 from .checks import check
 from .distil import LitDistilled, load_teacher
-from .freeze import freeze
+from .freeze import check_kept, freeze
 from .grid_stages import GRID_WEIGHTS, STAGE_FOLDER, train_grid
 from .lifting import train_lifter
 from .memory import keep_memory
@@ -95,6 +95,7 @@ def train(recipe: Recipe | str | os.PathLike, resume: bool = False) -> Path:
         kept = load_into(network, find_weights(recipe.model.init), strict=False)
         if kept:
             print(f"starting from {recipe.model.init}; {len(kept)} entries are new, first {kept[0]}")
+        check_kept(recipe.model, kept)
     freeze(network, recipe.model.freeze)
     steps_per_epoch = len(train_loader)
     module = _module(recipe, card, network, steps_per_epoch)
