@@ -110,14 +110,15 @@ class DetectorChoice:
         if self.once and self.layout is not None:
             raise click.UsageError("--detect-once is for this project's detectors; others look once anyway")
         from ..predict import OnnxDetector, load_detector
-        from ..predict.detectors import INPUTS as inputs
+        from ..predict.detectors import INPUTS as PREPROCESS
 
         if self.name == "none":
             return None
         if self.layout is None:
             return load_detector(self.name, threads=threads, min_score=self.above, once=self.once)
         given: dict[str, Any] = {} if self.above is None else {"min_score": self.above}
-        given["preprocess"] = inputs[self.input or INPUTS[0]]
+        if self.input is not None:
+            given["preprocess"] = PREPROCESS[self.input]
         return OnnxDetector(self.name, self.layout, person=self.person or 0, threads=threads, **given)
 
     @property

@@ -13,12 +13,11 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..codecs import Codec, HeatmapCodec
 from ..errors import ShapeError
 from .hourglass import STACKS
-from .layers import BasicBlock, TransformerBlock, build_head, conv_bn_act, placed, whole_numbers
+from .layers import BasicBlock, TransformerBlock, basic_stage, build_head, conv_bn_act, placed, twice, whole_numbers
 
 _FIRST = 32  # channels at stride 2
 _HEADS = 4
@@ -36,8 +35,8 @@ class _Pass(nn.Module):
     ) -> None:
         """Apart from ``__init__``, so that parts come in the order in which a picture goes through them."""
         _, w8, w16, w32 = widths
-        self.stage16 = _stage(w8, w16, depths[1], inner[1])
-        self.stage32 = _stage(w16, w32, depths[2], inner[2])
+        self.stage16 = basic_stage(w8, w16, depths[1], inner[1])
+        self.stage32 = basic_stage(w16, w32, depths[2], inner[2])
         self.down32 = conv_bn_act(w32, neck[0], 1, act=False)
         self.side16 = conv_bn_act(w16, neck[0], 1, act=False)
         self.fuse16 = conv_bn_act(neck[0], neck[0], 3)
@@ -47,8 +46,8 @@ class _Pass(nn.Module):
 
     def fused(self, x8: Tensor) -> Tensor:
         x16 = self.stage16(x8)
-        y16 = self.fuse16(torch.relu(self.side16(x16) + _twice(self.down32(self.stage32(x16)))))
-        return self.fuse8(torch.relu(self.side8(x8) + _twice(self.down16(self.in_context(y16)))))
+        y16 = self.fuse16(torch.relu(self.side16(x16) + twice(self.down32(self.stage32(x16)))))
+        return self.fuse8(torch.relu(self.side8(x8) + twice(self.down16(self.in_context(y16)))))
 
     def in_context(self, y16: Tensor) -> Tensor:
         return y16
@@ -99,7 +98,7 @@ class CompactNet(_Pass):
         super().__init__()
         stem, w8 = widths[:2]
         self.stem = nn.Sequential(conv_bn_act(3, _FIRST, 3, 2), conv_bn_act(_FIRST, stem, 3, 2))
-        self.stage8 = _stage(stem, w8, depths[0], inner[0])
+        self.stage8 = basic_stage(stem, w8, depths[0], inner[0])
         self._make_pass(widths, depths, neck, inner)
         self.context = nn.ModuleList(TransformerBlock(neck[0], _HEADS, hidden=2 * neck[0]) for _ in range(context))
         for block in self.context:
@@ -180,13 +179,4 @@ class _Finer(nn.Module):
         self.fuse = conv_bn_act(width, width, 3)
 
     def forward(self, coarse: Tensor, side: Tensor) -> Tensor:
-        return self.fuse(torch.relu(self.side(side) + _twice(self.down(coarse))))
-
-
-def _stage(c_in: int, width: int, depth: int, inner: int) -> nn.Sequential:
-    blocks = (BasicBlock(width, width, inner=inner) for _ in range(depth))
-    return nn.Sequential(conv_bn_act(c_in, width, 3, 2), *blocks)
-
-
-def _twice(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return self.fuse(torch.relu(self.side(side) + twice(self.down(coarse))))

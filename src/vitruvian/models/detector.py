@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..codecs import BoxesCodec, Codec
 from ..errors import VitruvianError
-from .layers import BasicBlock, conv_bn_act, whole_numbers
+from .layers import basic_stage, conv_bn_act, twice, whole_numbers
 
 _STRIDES = (8, 16, 32)
 _RARE = 0.01
@@ -60,9 +60,9 @@ class PersonNet(nn.Module):
         whole_numbers("inner", inner, 3)
         w2, w4, w8, w16, w32 = widths
         self.stem = nn.Sequential(conv_bn_act(3, w2, 3, 2), conv_bn_act(w2, w4, 3, 2))
-        self.stage8 = _stage(w4, w8, depths[0], inner[0])
-        self.stage16 = _stage(w8, w16, depths[1], inner[1])
-        self.stage32 = _stage(w16, w32, depths[2], inner[2])
+        self.stage8 = basic_stage(w4, w8, depths[0], inner[0])
+        self.stage16 = basic_stage(w8, w16, depths[1], inner[1])
+        self.stage32 = basic_stage(w16, w32, depths[2], inner[2])
         self.pool = nn.MaxPool2d(5, 1, 2)  # a person may fill the picture: three make 13x13 cells (SPP)
         self.side32 = conv_bn_act(4 * w32, neck, 1)
         self.side16 = conv_bn_act(w16, neck, 1, act=False)
@@ -84,20 +84,11 @@ class PersonNet(nn.Module):
         for _ in range(3):
             around.append(self.pool(around[-1]))
         y32 = self.side32(torch.cat(around, dim=1))
-        y16 = self.fuse16(torch.relu(self.side16(x16) + _twice(y32)))
-        y8 = self.fuse8(torch.relu(self.side8(x8) + _twice(y16)))
+        y16 = self.fuse16(torch.relu(self.side16(x16) + twice(y32)))
+        y8 = self.fuse8(torch.relu(self.side8(x8) + twice(y16)))
         people, edges = [], []
         for y, tower, stride in zip((y8, y16, y32), self.tower, _STRIDES, strict=True):
             y = tower(y)
             people.append(self.people(y).flatten(1))
             edges.append(F.softplus(self.edges(y).float()).flatten(2).transpose(1, 2) * stride)
         return {"people": torch.cat(people, dim=1).float(), "edges": torch.cat(edges, dim=1)}
-
-
-def _stage(c_in: int, width: int, depth: int, inner: int) -> nn.Sequential:
-    blocks = (BasicBlock(width, width, inner=inner) for _ in range(depth))
-    return nn.Sequential(conv_bn_act(c_in, width, 3, 2), *blocks)
-
-
-def _twice(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -30,16 +30,20 @@ def check_freeze(network: nn.Module, part: ModelPart) -> None:
         if name not in known:
             children = ", ".join(name for name, _ in network.named_children())
             raise RecipeError(f"model.freeze: the network has no part '{name}'; it has {children}, and parts of these")
-    kept = tuple(f"{name}." for name in part.freeze)
-    if all(name.startswith(kept) for name, _ in network.named_parameters()):
+    if all(name.startswith(_prefixes(part)) for name, _ in network.named_parameters()):
         raise RecipeError("model.freeze: leaves nothing to train")
 
 
 def check_kept(part: ModelPart, fresh: Sequence[str]) -> None:
     """`RecipeError` where parts that are to be kept have entries that ``init`` did not give: random ones."""
-    random = [name for name in fresh if name.startswith(tuple(f"{kept}." for kept in part.freeze))]
+    random = [name for name in fresh if name.startswith(_prefixes(part))]
     if random:
         raise RecipeError(
             f"model.freeze: would keep {len(random)} random entries, first {random[0]}: {part.init} has none of that "
             "name and shape"
         )
+
+
+def _prefixes(part: ModelPart) -> tuple[str, ...]:
+    """With which the names of all entries of the frozen parts begin."""
+    return tuple(f"{name}." for name in part.freeze)

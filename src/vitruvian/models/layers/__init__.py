@@ -1,7 +1,7 @@
 """Bricks shared by the model families."""
 
 from .attention import ATTENTION
-from .blocks import BasicBlock, Bottleneck, conv_bn_act
+from .blocks import BasicBlock, Bottleneck, basic_stage, conv_bn_act, twice
 from .heads import HeatmapHead, PixelHeads, SimccHead, build_head
 from .options import whole_numbers
 from .transformer import TransformerBlock, placed
@@ -14,8 +14,10 @@ __all__ = [
     "PixelHeads",
     "SimccHead",
     "TransformerBlock",
+    "basic_stage",
     "build_head",
     "conv_bn_act",
     "placed",
+    "twice",
     "whole_numbers",
 ]

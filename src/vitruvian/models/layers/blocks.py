@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def conv_bn_act(c_in: int, c_out: int, kernel: int = 3, stride: int = 1, act: bool = True) -> nn.Sequential:
@@ -51,3 +52,14 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.conv3(self.conv2(self.conv1(x))) + self.shortcut(x))
+
+
+def basic_stage(c_in: int, width: int, depth: int, inner: int) -> nn.Sequential:
+    """A convolution that halves the resolution, then ``depth`` blocks; `CompactNet`'s, and so `PersonNet`'s."""
+    blocks = (BasicBlock(width, width, inner=inner) for _ in range(depth))
+    return nn.Sequential(conv_bn_act(c_in, width, 3, 2), *blocks)
+
+
+def twice(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, 2 H, 2 W), each value four times."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
