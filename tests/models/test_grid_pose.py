@@ -192,7 +192,8 @@ def test_overfits_24_pictures(head: str, rng: np.random.Generator) -> None:
         image += 0.2 + ground / 2000
         for k, (x, y) in enumerate(joints):
             image[np.hypot(u - x, v - y) < 3] = 0.4 + 0.2 * k
-    inputs = torch.from_numpy(images[:, None])
+    # Around 0, since with tanh and all inputs positive one start in forty learned too slowly to be done in time.
+    inputs = torch.from_numpy((images[:, None] - images.mean()) / images.std())
     torch.manual_seed(int(rng.integers(1 << 30)))
     codec = GridCodec((48, 48), (4, 4), (14.0, 14.0), edges=((0, 1), (1, 2), (2, 3)))
     network = GridPoseNet(4, head, (8, 16, 32), (256, 256), (4, 4), (48, 48), unit_mm=50.0)
