@@ -27,7 +27,7 @@ _SPARE = 1.15
 def parts_xyxy(size_wh: tuple[int, int], input_wh: tuple[int, int]) -> np.ndarray:
     """(2 or 4, 4) boxes in pixels that cover a photo of (w, h) pixels, for a network whose input is of ``input_wh``.
 
-    Of a square input's, one shows all of a person, away from its edges, who is no longer than 0.26 of it either way.
+    Of a square input's, one shows all of a person, away from its edges, who is no longer than 0.25 of it either way.
     """
     whole = box_tools.whole_image(size_wh)
     spans = []
