@@ -183,6 +183,18 @@ def test_inputs_by_name(onnx, name, first, last):
     np.testing.assert_allclose(session.seen[0][0, 2], last, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("name", "first"), [("rgb-1", 200), ("bgr-255", 50), ("bgr-imagenet", 50)])
+@pytest.mark.parametrize("shape", [(1, 3, 64, 64), (1, 64, 64, 3)])
+def test_inputs_of_bytes_take_the_colours_alone(onnx, shape, name, first):
+    """A file that takes uint8 scales by itself; the order of its colours nobody but the user knows."""
+    nobody = [np.zeros((1, 5, 0), np.float32)]
+    detector, session = onnx(lambda _: nobody, shape=shape, preprocess=INPUTS[name])
+    detector(np.full((64, 64, 3), (200, 100, 50), np.uint8))
+    colours = np.moveaxis(session.seen[0], shape.index(3), -1).reshape(-1, 3)
+    assert session.seen[0].dtype == np.uint8
+    np.testing.assert_array_equal(colours, np.broadcast_to([first, 100, 250 - first], colours.shape))
+
+
 def test_a_real_file(one_person_onnx, tmp_path):
     """Run by ONNX Runtime."""
     boxes, scores = OnnxDetector(one_person_onnx, threads=1)(np.zeros((128, 128, 3), np.uint8))

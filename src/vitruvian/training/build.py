@@ -113,37 +113,32 @@ def loaders(recipe: Recipe, rank: int = 0, persistent: bool = True) -> tuple[Dat
     """
     if recipe.whole_pictures:
         return _picture_loaders(recipe, rank, persistent)
-    common: dict[str, Any] = {"batch_size": recipe.batch_size, "num_workers": recipe.workers}
+    common: dict[str, Any] = {"batch_size": recipe.batch_size}
     build: Any = build_dataset
     if recipe.codec.get("kind") == BoxesCodec.kind:
         build, common["collate_fn"] = build_scenes, collate
-    if recipe.workers:
-        common |= {"persistent_workers": persistent, "prefetch_factor": 4}
     dataset, repeats = build(recipe, recipe.train, training=True)
     dataset.preload(lambda items: track(items, "decoding photos"))
     sampler = EpochSampler(repeats, recipe.seed, recipe.batch_size, rank, recipe.devices, recipe.views_per_epoch)
-    train = DataLoader(
-        dataset,  # type: ignore[arg-type]
-        sampler=sampler,
-        drop_last=False,
-        **common,
-    )
+    train = DataLoader(dataset, sampler=sampler, **common, **worker_options(recipe, persistent))  # type: ignore[arg-type]
     if not recipe.val:
         return train, None
     held_back, _ = build(recipe, recipe.val, training=False)
     held_back.preload(lambda items: track(items, "decoding validation photos"))
-    return train, DataLoader(
-        held_back,  # type: ignore[arg-type]
-        **(common | {"num_workers": 0, "persistent_workers": False, "prefetch_factor": None}),
-    )
+    return train, DataLoader(held_back, **common)  # type: ignore[arg-type]
+
+
+def worker_options(recipe: Recipe, persistent: bool = True) -> dict[str, Any]:
+    """Options of a `DataLoader` for training: the recipe's workers, and four batches each that wait ready."""
+    if not recipe.workers:
+        return {}
+    return {"num_workers": recipe.workers, "persistent_workers": persistent, "prefetch_factor": 4}
 
 
 def _picture_loaders(recipe: Recipe, rank: int, persistent: bool) -> tuple[DataLoader, DataLoader | None]:
     codec = codec_of(recipe)
-    workers: dict[str, Any] = {"num_workers": recipe.workers}
-    if recipe.workers:
-        workers |= {"persistent_workers": persistent, "prefetch_factor": 4}
-    train = picture_loader(recipe, recipe.train, codec, augmentation(recipe), rank, **workers)
+    options = worker_options(recipe, persistent)
+    train = picture_loader(recipe, recipe.train, codec, augmentation(recipe), rank, **options)
     return train, picture_loader(recipe, recipe.val, codec, (None, None)) if recipe.val else None
 
 

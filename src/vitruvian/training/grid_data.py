@@ -16,6 +16,7 @@ from ..data.square_crop import SquareCrop
 from ..data.square_poses import SquarePoses
 from ..errors import RecipeError, VitruvianError
 from ..skeletons import get_skeleton
+from .build import worker_options
 from .recipe import DataSource, Recipe, idle_fields
 from .sampling import EpochSampler
 
@@ -134,10 +135,7 @@ def pose_loaders(recipe: Recipe) -> tuple[DataLoader, DataLoader | None]:
     held_back = build_poses(recipe, recipe.val, training=False)[0] if recipe.val else None
     dataset.preload(lambda items: track(items, "making crops"))
     sampler = EpochSampler(repeats, recipe.seed, recipe.batch_size)
-    workers: dict[str, Any] = {"num_workers": recipe.workers}
-    if recipe.workers:
-        workers |= {"persistent_workers": True, "prefetch_factor": 4}
-    train = DataLoader(dataset, sampler=sampler, **common, **workers)  # type: ignore[arg-type]
+    train = DataLoader(dataset, sampler=sampler, **common, **worker_options(recipe))  # type: ignore[arg-type]
     if held_back is None:
         return train, None
     held_back.preload(lambda items: track(items, "making validation crops"))
