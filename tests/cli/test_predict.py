@@ -88,9 +88,9 @@ def test_colours_and_scale_of_others_detectors(one_person_onnx):
 
 def test_layouts_and_inputs_are_the_detectors():
     from vitruvian.cli._detector import INPUTS, LAYOUTS
-    from vitruvian.predict import detectors
+    from vitruvian.predict import detector_layouts, detectors
 
-    assert set(LAYOUTS) == set(detectors.LAYOUTS)
+    assert tuple(detector_layouts.LAYOUTS) == LAYOUTS
     assert tuple(detectors.INPUTS) == INPUTS
 
 

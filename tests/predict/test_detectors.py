@@ -10,22 +10,30 @@ import pytest
 
 from vitruvian.errors import ShapeError, VitruvianError, WeightsError
 from vitruvian.predict import Detections, OnnxDetector, Selection, detectors, from_callable
-from vitruvian.predict.detectors import INPUTS, LAYOUTS, checked_detections
+from vitruvian.predict.detector_layouts import LAYOUTS
+from vitruvian.predict.detectors import INPUTS, checked_detections
 from vitruvian.preprocess import Preprocess
 
 
 class Session:
     """An ONNX session that answers with what a function says of its input."""
 
-    def __init__(self, answer, shape, kind: str = "tensor(uint8)") -> None:
-        self._answer, self._input = answer, SimpleNamespace(name="images", shape=shape, type=kind)
+    def __init__(self, answer, shape, kind: str = "tensor(uint8)", others=(), outputs=()) -> None:
+        self._answer, self._outputs = answer, [SimpleNamespace(name=name) for name in outputs]
+        inputs = [("images", shape, kind), *others]
+        self._inputs = [SimpleNamespace(name=name, shape=shape, type=kind) for name, shape, kind in inputs]
         self.seen: list[np.ndarray] = []
+        self.others: list[dict[str, np.ndarray]] = []
 
     def get_inputs(self):
-        return [self._input]
+        return self._inputs
+
+    def get_outputs(self):
+        return self._outputs
 
     def run(self, names, feeds):
         self.seen.append(feeds["images"])
+        self.others.append({name: value for name, value in feeds.items() if name != "images"})
         return self._answer(feeds["images"])
 
 
@@ -33,8 +41,8 @@ class Session:
 def onnx(monkeypatch):
     """Makes an `OnnxDetector` around a `Session`."""
 
-    def make(answer, *, shape=(1, "h", "w", 3), kind="tensor(uint8)", **options):
-        session = Session(answer, list(shape), kind)
+    def make(answer, *, shape=(1, "h", "w", 3), kind="tensor(uint8)", others=(), outputs=(), **options):
+        session = Session(answer, list(shape), kind, others, outputs)
         monkeypatch.setattr(detectors, "open_session", lambda path, threads, what: session)
         return OnnxDetector("any.onnx", **options), session
 
@@ -122,6 +130,94 @@ def test_layouts_read_the_same_boxes(rng):
     for name in LAYOUTS:
         with pytest.raises(WeightsError, match="expected"):
             LAYOUTS[name]([np.zeros((1, 3, 3), np.float32)], 0)
+
+
+def _logits(scores: np.ndarray) -> np.ndarray:
+    """Of a sigmoid."""
+    return np.log(scores / (1 - scores)).astype(np.float32)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("layout", ["detr", "detr_sigmoid"])
+def test_detrs_boxes_are_shares_of_the_input(rng, onnx, layout, swapped):
+    """Four logits, of three classes and nobody: boxes are told by their output's name. Masks are left alone."""
+    low = rng.uniform(0, 0.5, (5, 2))
+    corners = np.concatenate([low, low + rng.uniform(0.1, 0.5, (5, 2))], axis=1)
+    centres = np.concatenate([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], axis=1)
+    classes = rng.dirichlet(np.ones(4), 5) if layout == "detr" else rng.uniform(0.01, 0.99, (5, 4))
+    logits = np.log(classes) + rng.normal(0, 5, (5, 1)) if layout == "detr" else _logits(classes)
+    outputs = {
+        "masks": np.zeros((1, 5, 8, 8), np.float32),
+        "labels": logits[None].astype(np.float32),
+        "dets": centres[None].astype(np.float32),
+    }
+    if swapped:
+        outputs = dict(reversed(outputs.items()))
+    detector, _ = onnx(
+        lambda _: list(outputs.values()), shape=(1, 3, 80, 200), kind="tensor(float)", outputs=outputs,
+        layout=layout, person=1, min_score=0.0, max_iou=None,
+    )  # fmt: skip
+    boxes, scores = detector(np.zeros((40, 100, 3), np.uint8))  # half the input's size, so there is no border
+    best = np.argsort(-classes[:, 1])
+    np.testing.assert_allclose(scores, classes[best, 1], rtol=1e-4)
+    np.testing.assert_allclose(boxes, corners[best] * [100, 40, 100, 40] - 0.5, atol=1e-3)
+
+
+@pytest.mark.parametrize("layout", ["detr", "detr_sigmoid"])
+def test_a_person_that_detrs_classes_do_not_have(layout):
+    outputs = [np.zeros((1, 5, 4), np.float32), np.zeros((1, 5, 3), np.float32)]
+    LAYOUTS[layout](outputs, 1)
+    with pytest.raises(WeightsError, match="logits"):
+        LAYOUTS[layout](outputs, 2 if layout == "detr" else 3)
+
+
+def test_certain_logits_do_not_overflow():
+    outputs = [np.full((1, 2, 4), 0.5, np.float32), np.array([[[-1e4, 0], [1e4, 0]]], np.float32)]
+    np.testing.assert_array_equal(LAYOUTS["detr_sigmoid"](outputs, 0)[1], [0, 1])
+    np.testing.assert_array_equal(LAYOUTS["detr"](outputs, 0)[1], [0, 1])
+
+
+def test_further_inputs_get_the_size_or_a_mask(onnx):
+    """RT-DETR's file scales its boxes to a size that it is told: here its input's, so that they are in its pixels."""
+    found = [np.array([1, 0]), np.array([[8, 4, 24, 12], [0, 0, 9, 9]], np.float32), np.array([0.9, 0.8], np.float32)]
+    others = [("orig_target_sizes", ["N", 2], "tensor(int64)"), ("pixel_mask", ["N", 64, "w"], "tensor(bool)")]
+    detector, session = onnx(
+        lambda _: found, shape=("N", 3, 32, 64), kind="tensor(float)", others=others, layout="boxes_scores_labels",
+        person=1,
+    )  # fmt: skip
+    boxes, _ = detector(np.zeros((64, 128, 3), np.uint8))
+    np.testing.assert_allclose(boxes, [[15.5, 7.5, 47.5, 23.5]])
+    size, mask = session.others[0]["orig_target_sizes"], session.others[0]["pixel_mask"]
+    np.testing.assert_array_equal(size, [[64, 32]])
+    assert size.dtype == np.int64
+    assert mask.dtype == bool
+    assert mask.shape == (1, 64, 64)
+    assert mask.all()
+    with pytest.raises(WeightsError, match=r"input 'scale_factor' \[1, 2\]; beside the image"):
+        onnx(as_yolo, others=[("scale_factor", [1, 2], "tensor(float)")])
+
+
+def test_a_real_file_that_is_told_the_size(tmp_path):
+    """As RT-DETR's script exports it: somebody in the left half, in shares of the size that it is told."""
+    parser = pytest.importorskip("onnx.parser")
+    model = parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 13]>
+        detector (float[N, 3, 64, 64] images, int64[N, 2] orig_target_sizes)
+            => (int64[N, 1] labels, float[N, 1, 4] boxes, float[N, 1] scores) {
+            share = Constant<value = float[1, 1, 4] {0.0, 0.25, 0.5, 0.75}>()
+            axis = Constant<value = int64[1] {1}>()
+            size = Cast<to = 1>(orig_target_sizes)
+            twice = Concat<axis = 1>(size, size)
+            row = Unsqueeze(twice, axis)
+            boxes = Mul(share, row)
+            labels = Constant<value = int64[1, 1] {0}>()
+            scores = Constant<value = float[1, 1] {0.75}>()
+        }""")
+    (tmp_path / "rtdetr.onnx").write_bytes(model.SerializeToString())
+    detector = OnnxDetector(tmp_path / "rtdetr.onnx", "boxes_scores_labels", threads=1)
+    boxes, scores = detector(np.zeros((128, 256, 3), np.uint8))  # letterboxed: 64 rows of 256 above and below
+    np.testing.assert_allclose(boxes, [[-0.5, -0.5, 127.5, 127.5]], atol=1e-3)
+    np.testing.assert_allclose(scores, [0.75])
 
 
 def test_faint_flat_and_double_boxes_go(onnx):

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LAYOUTS = ("yolo", "yolo_transposed", "yolo_objectness", "boxes_scores_labels", "boxes_scored")
-"""The names in `predict.detectors.LAYOUTS`, written out so that ``--help`` need not import them (a test compares)."""
+LAYOUTS = (
+    "yolo", "yolo_transposed", "yolo_objectness", "boxes_scores_labels", "boxes_scored", "detr", "detr_sigmoid",
+)  # fmt: skip
+"""The names in `predict.detector_layouts.LAYOUTS`, written out so that ``--help`` need not import them (tested)."""
 
 INPUTS = ("rgb-1", "rgb-255", "bgr-255", "rgb-imagenet", "bgr-imagenet")
 """Those in `predict.detectors.INPUTS`, likewise."""
@@ -51,13 +53,13 @@ def detector_options(function: F) -> F:
                 "--detector-input",
                 type=click.Choice(INPUTS),
                 help="With --detector-layout: colours and scale of float inputs (of uint8 inputs the colours alone), "
-                "rgb-1 by default; YOLOX takes bgr-255, RTMDet bgr-imagenet.",
+                "rgb-1 by default; YOLOX takes bgr-255, RTMDet bgr-imagenet, DETR and RF-DETR rgb-imagenet.",
             ),
             click.option(
                 "--detector-person",
                 type=click.IntRange(0),
                 help="With --detector-layout: the class, or the label, that means a person, 0 by default; of "
-                "torchvision's detectors 1.",
+                "torchvision's detectors, DETR and RF-DETR 1.",
             ),
             click.option(
                 "--detect-once",

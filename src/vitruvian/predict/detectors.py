@@ -22,6 +22,7 @@ from ..errors import ShapeError, VitruvianError, WeightsError
 from ..geometry import boxes as box_tools
 from ..preprocess import Preprocess
 from .backends.ort import open_session
+from .detector_layouts import BOX_OUTPUTS, LAYOUTS, RELATIVE, Layout
 from .select import box_nms
 
 _MOST = 1000
@@ -160,73 +161,13 @@ def suppressed(boxes: np.ndarray, scores: np.ndarray, max_iou: float | None) -> 
 
 # --- ONNX files ------------------------------------------------------------------------------------------------------
 
-Layout = Callable[[Sequence[np.ndarray], int], tuple[np.ndarray, np.ndarray]]
-"""A network's outputs for one image, and the index of the class "person" -> boxes (N, 4) x0, y0, x1, y1 in pixels of
-the network's input, scores (N,)."""
-
-
-def _yolo(outputs: Sequence[np.ndarray], person: int) -> tuple[np.ndarray, np.ndarray]:
-    rows = _rows(outputs[0], 5 + person)
-    return _corners(rows[:, :4]), rows[:, 4 + person]
-
-
-def _yolo_transposed(outputs: Sequence[np.ndarray], person: int) -> tuple[np.ndarray, np.ndarray]:
-    return _yolo([np.swapaxes(outputs[0], -1, -2)], person)
-
-
-def _yolo_objectness(outputs: Sequence[np.ndarray], person: int) -> tuple[np.ndarray, np.ndarray]:
-    rows = _rows(outputs[0], 6 + person)
-    return _corners(rows[:, :4]), rows[:, 4] * rows[:, 5 + person]
-
-
-def _boxes_scores_labels(outputs: Sequence[np.ndarray], person: int) -> tuple[np.ndarray, np.ndarray]:
-    fours = [o for o in outputs if o.shape[-1:] == (4,) and o.dtype.kind == "f"]
-    boxes = max(fours, key=lambda o: o.size, default=None)  # the scores of four boxes are four numbers too
-    flat = [o for o in outputs if o is not boxes]
-    scores = next((o.reshape(-1) for o in flat if o.dtype.kind == "f"), None)
-    if boxes is None or scores is None or scores.size != boxes.size // 4:
-        raise WeightsError(f"expected outputs with boxes (N, 4) and scores (N,), got {[o.shape for o in outputs]}")
-    return _of_people(boxes.reshape(-1, 4), scores, flat, person)
-
-
-def _boxes_scored(outputs: Sequence[np.ndarray], person: int) -> tuple[np.ndarray, np.ndarray]:
-    scored = next((o for o in outputs if o.shape[-1:] == (5,) and o.dtype.kind == "f"), None)
-    if scored is None:
-        raise WeightsError(f"expected an output of boxes and scores (N, 5), got {[o.shape for o in outputs]}")
-    rows = scored.reshape(-1, 5)
-    return _of_people(rows[:, :4], rows[:, 4], [o for o in outputs if o is not scored], person)
-
-
-LAYOUTS: dict[str, Layout] = {
-    "yolo": _yolo,  # one output of (A, 4 + C) rows: centre x, y, width, height, a score for each class
-    "yolo_transposed": _yolo_transposed,  # the same as (4 + C, A): YOLOv8 and later
-    "yolo_objectness": _yolo_objectness,  # (A, 5 + C): a score for there being anything stands before the classes'
-    "boxes_scores_labels": _boxes_scores_labels,  # float (N, 4), float (N,), perhaps integer (N,), in any order
-    "boxes_scored": _boxes_scored,  # float (N, 5) corners and score, perhaps integer labels (N,)
+_TYPES: dict[str, type[np.generic]] = {
+    "tensor(uint8)": np.uint8,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
 }
-
-
-def _rows(output: np.ndarray, least: int) -> np.ndarray:
-    if output.ndim < 2 or output.shape[-1] < least:
-        raise WeightsError(f"expected rows of {least} or more numbers from the detector, got an output {output.shape}")
-    return output.reshape(-1, output.shape[-1])
-
-
-def _corners(centres_and_sizes: np.ndarray) -> np.ndarray:
-    half = centres_and_sizes[:, 2:] / 2
-    return np.concatenate([centres_and_sizes[:, :2] - half, centres_and_sizes[:, :2] + half], axis=1)
-
-
-def _of_people(
-    boxes: np.ndarray, scores: np.ndarray, others: Sequence[np.ndarray], person: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Those that the integer output of the same length says are people; all where there is no such output."""
-    labels = next((o.reshape(-1) for o in others if o.dtype.kind in "iu" and o.size == len(boxes)), None)
-    keep = np.full(len(boxes), True) if labels is None else labels == person
-    return boxes[keep], scores[keep]
-
-
-_TYPES: dict[str, type[np.generic]] = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
 """Of inputs that do not take float32."""
 
 
@@ -236,7 +177,8 @@ class OnnxDetector:
     Parameters
     ----------
     path : the file. Its first input takes one image, (1, 3, h, w), (1, h, w, 3) or either without the 1. uint8 inputs
-        get pixels, float inputs get them normalised by ``preprocess``.
+        get pixels, float inputs get them normalised by ``preprocess``. Further inputs may be the size of the image
+        (RT-DETR and its kin: (1, 2), "size" in the name) or a mask of its pixels (DETR: (1, h, w), "mask" in it).
     layout : how its outputs are read: a name in `LAYOUTS`, or a function of your own (see `Layout`).
     person : index of the class, or the label, that means a person.
     preprocess : size, colours, mean and fill of the letterbox, `INPUTS` has the usual ones; a size fixed in the file
@@ -252,7 +194,8 @@ class OnnxDetector:
     VitruvianError
         An unknown layout.
     WeightsError
-        A file that cannot be read, an input that is no image, or (when called) outputs that do not fit the layout.
+        A file that cannot be read, an input that is no image, further ones that nothing is known to give to, or (when
+        called) outputs that do not fit the layout.
     """
 
     def __init__(
@@ -270,10 +213,11 @@ class OnnxDetector:
         if isinstance(layout, str) and layout not in LAYOUTS:
             raise VitruvianError(f"unknown layout '{layout}'; known: {', '.join(LAYOUTS)}, or a function of your own")
         self._read: Layout = LAYOUTS[layout] if isinstance(layout, str) else layout
+        self._relative = isinstance(layout, str) and layout in RELATIVE
         self._person, self.min_score, self._max_iou, self._shift = person, min_score, max_iou, first_centre
         self._path = Path(path)
         self._session = open_session(self._path, threads, "detector")
-        taken = self._session.get_inputs()[0]
+        taken, *others = self._session.get_inputs()
         self._input, shape = taken.name, list(taken.shape)
         self._batched, self._type = len(shape) == 4, _TYPES.get(taken.type, np.float32)
         image = shape[-3:]
@@ -284,16 +228,23 @@ class OnnxDetector:
         if isinstance(width, int) and isinstance(height, int):
             preprocess = replace(preprocess, size_wh=(width, height))
         self.preprocess = preprocess
+        self._others = {other.name: _further(other, preprocess.size_wh, self._path) for other in others}
 
     def __call__(self, image: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
         """See `Detector`."""
         whole = box_tools.whole_image((image.shape[1], image.shape[0]))
         crop, frame_to_input = self.preprocess.crop(image, whole)
         try:
-            outputs = self._session.run(None, {self._input: self._as_input(crop)})
+            outputs = self._session.run(None, {self._input: self._as_input(crop), **self._others})
         except Exception as error:  # ONNX Runtime raises its own, undocumented types
             raise WeightsError(f"{self._path}: the detector fails on an image: {error}") from error
-        boxes, scores = self._read([np.asarray(output) for output in outputs], self._person)
+        arrays = [np.asarray(output) for output in outputs]
+        if self._relative:
+            names = [output.name for output in self._session.get_outputs()]
+            arrays = [arrays[i] for i in sorted(range(len(arrays)), key=lambda i: names[i] not in BOX_OUTPUTS)]
+        boxes, scores = self._read(arrays, self._person)
+        if self._relative:
+            boxes = boxes * np.tile(self.preprocess.size_wh, 2)
         keep = (scores >= self.min_score) & np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         corners = boxes[keep].astype(np.float64).reshape(-1, 2, 2) - self._shift
         in_photo = frame_to_input.inverse().apply(corners).reshape(-1, 4)
@@ -308,3 +259,17 @@ class OnnxDetector:
             made = self.preprocess.normalise(crop[None]).astype(self._type, copy=False)
             made = made if self._channels_first else made.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(made if self._batched else made[0])
+
+
+def _further(given: Any, size_wh: Sequence[int], path: Path) -> np.ndarray:
+    """What an input beside the image gets: the size (1, 2) as width and height, or a mask (1, h, w) that is 1."""
+    kind, shape = _TYPES.get(given.type, np.float32), list(given.shape)
+    if len(shape) == 2 and shape[1] == 2 and "size" in given.name:
+        return np.array([size_wh], kind)
+    if len(shape) == 3 and "mask" in given.name:
+        height, width = (n if isinstance(n, int) else own for n, own in zip(shape[1:], size_wh[::-1], strict=True))
+        return np.ones((1, height, width), kind)
+    raise WeightsError(
+        f"{path}: nothing is known to give to its input '{given.name}' {shape}; beside the image there may be its size "
+        "(1, 2) or a mask of its pixels (1, h, w)"
+    )
