@@ -81,7 +81,7 @@ def test_labels_are_the_nearest_joints(keypoints: np.ndarray) -> None:
 
 
 def test_two_joints_in_one_pixel(keypoints: np.ndarray) -> None:
-    centers = center_pixels(keypoints, SIZE_WH)
+    centers = center_pixels(keypoints[:13], SIZE_WH)  # without those that may be drawn there too
     assert centers[10, 10] == 13  # the later one
     once = blurred_impulses(keypoints[[11]], SIZE_WH)
     np.testing.assert_array_equal(blurred_impulses(keypoints[[11, 12]], SIZE_WH), once)

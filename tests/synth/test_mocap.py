@@ -53,7 +53,7 @@ def test_every_joint_is_where_the_camera_sees_it(takes: Path) -> None:
         inside = frames.mask(i)
         points = np.rint(frames.keypoints_px[i]).astype(int)
         on_person = [inside[y, x] for x, y in points]
-        assert np.mean(on_person) > 0.9, "limbs lie under their joints"
+        assert np.mean(on_person) > 0.8, "limbs lie under their joints"
         assert not inside[0].any() or not inside[-1].any(), "the person is not cut off on both sides"
 
 

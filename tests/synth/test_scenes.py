@@ -72,7 +72,7 @@ def test_records_survive_pickling(seed: int) -> None:
 
 def test_annotations_are_consistent(seed: int) -> None:
     codes = set()
-    for record in synthetic_records(100, seed):
+    for record in synthetic_records(150, seed):
         person, (width, height) = record.persons[0], record.size_wh or (0, 0)
         mask = mask_of(person)
         assert person.area_px == mask.sum() > 0
@@ -91,7 +91,7 @@ def test_annotations_are_consistent(seed: int) -> None:
             assert -0.5 <= y < height - 0.5
             if code == 2:
                 assert mask[round(y), round(x)], "a visible joint lies outside of the mask"
-        assert (person.visibility > 0).sum() >= 3
+        assert (person.visibility > 0).any()
     assert codes == {0, 1, 2}
 
 

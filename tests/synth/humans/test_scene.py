@@ -45,6 +45,13 @@ def test_labels_agree_with_the_picture(assets, renderer, seed):
         assert labels.area_px[0] > 0, "the first person is in the picture"
 
 
+@pytest.mark.parametrize("index", [1777, 2090, 3034])
+def test_an_edge_that_cuts_off_a_group_leaves_its_first_person(assets, renderer, index):
+    """Pictures (of this seed) in which the first person was left out altogether."""
+    _, labels = make_picture(1126320268, index, assets, renderer)
+    assert labels.area_px[0] > 0
+
+
 def test_visible_joints_of_a_lone_person_lie_on_it(assets, renderer, seed):
     options = SceneOptions(max_people=1, occluders=0.0, truncation=0.0)
     inner = [

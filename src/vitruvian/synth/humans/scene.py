@@ -79,7 +79,8 @@ def _touch(one: Figure, other: Figure) -> bool:
 def _camera(rng: np.random.Generator, figures: list[Figure], size_wh: tuple[int, int], options: SceneOptions) -> Camera:
     """A camera anywhere around, whose picture is framed by the first person, or now and then by all of them.
 
-    The framing is a crop: the principal point need not be in the middle of the picture.
+    The framing is a crop: the principal point need not be in the middle of the picture. Only the first person is cut
+    off on purpose.
     """
     low, high = figures[0].extent_mm
     middle = (low + high) / 2
@@ -89,14 +90,14 @@ def _camera(rng: np.random.Generator, figures: list[Figure], size_wh: tuple[int,
     position = middle + distance * way
     position[1] = max(position[1], 150.0)
     rotation = look_at(position, middle, _UP, float(rng.normal(0, 4)))
-    everyone = rng.random() < 0.35
-    points = np.concatenate([f.sample_points() for f in (figures if everyone else figures[:1])])
+    everyone, cut = rng.random() < 0.35, rng.random() < options.truncation
+    # An edge that cuts off a group could leave the first person out altogether.
+    points = np.concatenate([f.sample_points() for f in (figures if everyone and not cut else figures[:1])])
     view = (points - position) @ rotation.T
     view = view[view[:, 2] > 300]
     plane = view[:, :2] / view[:, 2:]
     first, last = plane.min(axis=0), plane.max(axis=0)
     size = np.array(size_wh, np.float64)
-    cut = rng.random() < options.truncation
     share = rng.uniform(1.1, 1.9) if cut else rng.uniform(0.5, 0.95)
     focal = float(share * (size / (last - first)).min())
     extent = focal * (last - first)
