@@ -22,7 +22,8 @@ from vitruvian.types3d import Poses3D
 
 
 def _walk(rng: np.random.Generator, frames: int = 4) -> Figure3D:
-    motion = Motion(("hip", "l_foot", "r_foot"), (-1, 0, 0), rng.normal(0, 300, (frames, 3, 3)), 10.0, "walk")
+    apart = np.array([[0, 0, 0], [-2000, -2000, 0], [2000, -2000, 0]])  # or one leg may hide the other
+    motion = Motion(("hip", "l_foot", "r_foot"), (-1, 0, 0), apart + rng.normal(0, 300, (frames, 3, 3)), 10.0, "walk")
     return Figure3D.of_motion(motion)
 
 

@@ -80,7 +80,7 @@ def test_every_command_runs_in_order(folder):
         words = shlex.split(line)
         if words[1] == "train":
             words += SHORT
-        done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, timeout=300)
+        done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, timeout=1200)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     assert (folder / "out").is_dir()
     assert (folder / "model.onnx").is_file()

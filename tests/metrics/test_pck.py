@@ -161,7 +161,7 @@ def _pck_by_loops(pred, truth, visible, scale, threshold):
 
 def test_pck_equals_the_loops(rng: np.random.Generator) -> None:
     for _ in range(20):
-        people = _random_people(rng, int(rng.integers(5, 40)), int(rng.integers(2, 9)))
+        people = _random_people(rng, int(rng.integers(12, 40)), int(rng.integers(2, 9)))
         threshold = rng.uniform(0.02, 0.6)
         scores = pck(*people, (threshold,))
         values, mean_joint, pooled = _pck_by_loops(*people, threshold)

@@ -88,7 +88,7 @@ def test_what_each_metric_forgives(rng: np.random.Generator) -> None:
     assert mpjpe(shifted, truth) == pytest.approx(0, abs=1e-9)
     assert mpjpe(doubled, truth) == pytest.approx(np.linalg.norm(truth - truth[:, :1], axis=2).mean())
     assert n_mpjpe(doubled, truth) == pytest.approx(0, abs=1e-9)
-    assert n_mpjpe(turned, truth) > 50
+    assert n_mpjpe(turned, truth) > 0.5
     assert pa_mpjpe(turned, truth) == pytest.approx(0, abs=1e-7)
     assert pa_mpjpe(mirrored, truth) > 50
     assert pa_mpjpe(truth * 0, truth) == pytest.approx(

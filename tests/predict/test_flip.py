@@ -16,7 +16,7 @@ def test_flip_test_agrees_with_an_equivariant_network(rng, predictor, finder, pe
     image, boxes, hands = person(rng, 2)
     plain = predictor.predict(image, boxes)
     flipped = predictor.predict(image, boxes, flip=True)
-    np.testing.assert_allclose(flipped.keypoints, plain.keypoints, atol=0.02)
+    np.testing.assert_allclose(flipped.keypoints, plain.keypoints, atol=0.06)
     np.testing.assert_allclose(flipped.keypoints, hands, atol=0.25)
     assert finder.batches == [2, 2, 2]  # the flip test is a second look at the same two people
 
@@ -36,7 +36,7 @@ def test_ways_of_flipping_agree_with_an_equivariant_network(rng, predictor, find
     plain = predictor.predict(image, boxes)
     flipped = predictor.predict(image, boxes, flip=way)
     (streamed,) = predictor.stream([image], [boxes], flip=way)
-    np.testing.assert_allclose(flipped.keypoints, plain.keypoints, atol=0.02)
+    np.testing.assert_allclose(flipped.keypoints, plain.keypoints, atol=0.06)
     np.testing.assert_array_equal(streamed.poses.keypoints, flipped.keypoints)
     assert finder.batches == [2] * 5
     if way == "maps":

@@ -174,7 +174,9 @@ def test_load_a_run_folder(tiny_checkpoint, tiny_model, rng):
         assert checkpoint.description.startswith("torch")
         a, b = checkpoint.predict(image), exported.predict(image)
     assert len(a) == len(b) == 1
-    np.testing.assert_allclose(a.scores, b.scores, atol=0.02)  # the exported weights are rounded to float16
+    same = np.abs(a.keypoints - b.keypoints).max(axis=2) < 1  # of two peaks as high, rounding may take the other
+    assert same.sum() >= 15
+    np.testing.assert_allclose(a.scores[same], b.scores[same], atol=0.02)  # the exported weights are rounded to float16
 
 
 def test_load_says_what_is_wrong(tiny_model):

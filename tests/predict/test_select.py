@@ -82,7 +82,7 @@ def test_box_nms_is_the_loop(rng):
             if all(iou(boxes[i], boxes[j]) <= most for j in expected):
                 expected.append(i)
         assert box_nms(boxes, scores, most).tolist() == expected
-        assert len(expected) < 40
+        assert len(expected) < 40 or most > 0.5  # more than that no pair of them may overlap
     assert box_nms(np.zeros((0, 4)), np.zeros(0)).shape == (0,)
 
 
