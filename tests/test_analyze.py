@@ -41,7 +41,7 @@ def mistakes(tmp_path, rng):
     records = [_record(tmp_path, rng, i) for i in range(1, 5)]
     truth = [r.persons[0].keypoints_px for r in records]
     missed = truth[1].copy()
-    missed[[9, 10]] += (0, 130)
+    missed[[9, 10]] += (20, 130)  # between the columns: never onto the other wrist
     found = {
         1: _poses(records[0], np.where(rng.random((17, 1)) < 2, truth[0][COCO17.flip], 0)),
         2: _poses(records[1], missed),

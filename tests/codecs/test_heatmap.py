@@ -111,7 +111,7 @@ def test_taylor_step_equals_the_loop(blur: float, rng: np.random.Generator) -> N
             slow = np.array(_decode_slowly(maps[b, k], blur))
             np.testing.assert_allclose(codec.to_map(found[b, k]), slow, atol=2e-3)
             refined += bool((slow % 1).any())
-    assert refined >= 8
+    assert refined >= 4
 
 
 @pytest.mark.parametrize("blur", [0.4, 1.0, 1.5])

@@ -104,6 +104,14 @@ def test_tolerance_is_an_option(tmp_path):
     assert reading.keep(person(points=((-900, 5), (999, 7))), "r", SIZE).labelled.all()
 
 
+@pytest.mark.parametrize("name", ["a" * 300 + ".jpg", "b" * 300 + "/1.jpg", "null\0.jpg"])
+def test_names_that_no_file_can_have_are_missing_files(tmp_path, name):
+    (tmp_path / "images").mkdir()
+    reading = Reading("test", tmp_path / "a.json")
+    assert reading.find_image(name, "image 7", 3) is None
+    assert [s.reason for s in reading.skipped] == [IMAGE_MISSING]
+
+
 def test_images_are_checked_only_where_their_folder_is_known(tmp_path):
     unknown = Reading("test", tmp_path / "a.json")
     assert str(unknown.find_image("x/1.jpg", "r", 1).path) == "x/1.jpg"

@@ -124,6 +124,7 @@ def stacked(load_tool: Callable[[str], Any]) -> Networks:
     """A network of one pass, and one of two that begins with its weights as `tools/stack.py` hands them on."""
 
     def build(codec: HeatmapCodec) -> tuple[torch.nn.Module, torch.nn.Module]:
+        torch.manual_seed(0)  # of networks as narrow as these some are dead
         plain, deeper = (build_model("compact", 3, codec, **SMALL, stacks=stacks) for stacks in (1, 2))
         with torch.no_grad():  # heads start near zero
             plain.head.project.weight.mul_(300)

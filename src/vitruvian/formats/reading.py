@@ -204,8 +204,8 @@ class Reading:
         # A folder is listed once: asking the system for each of 100,000 files is slow on network disks.
         names = self._names.get(path.parent)
         if names is None:
-            names = self._names[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
-        if path.name not in names and not path.is_file():
+            names = self._names[path.parent] = set(os.listdir(path.parent)) if os.path.isdir(path.parent) else set()
+        if path.name not in names and not os.path.isfile(path):  # unlike `Path`, they know of names that cannot be
             self.skip(IMAGE_MISSING, "image", record, f"{path}, with {persons} {_plural('person', persons)}")
             return None
         if self.size_of is None:
