@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,24 @@ def test_flipping_twice_changes_nothing(codec: Any, rng: np.random.Generator) ->
     for name in arrays:
         np.testing.assert_array_equal(twice[name], arrays[name])
         np.testing.assert_array_equal(arrays[name], before[name])
+
+
+def test_tensors_are_flipped_as_arrays_are_and_without_a_warning(codec: Any, rng: np.random.Generator) -> None:
+    """As training with a teacher does, for whose users torch's warning of a read-only index was noise."""
+    torch = pytest.importorskip("torch")
+    arrays = {k: rng.normal(size=(2, *s)).astype(np.float32) for k, s in codec.shapes(len(VITRUVIAN19)).items()}
+    expected = codec.flip(Outputs(arrays), VITRUVIAN19).arrays
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # else most come once a process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = codec.flip(Outputs({k: torch.from_numpy(v) for k, v in arrays.items()}), VITRUVIAN19).arrays
+    finally:
+        torch.set_warn_always(before)
+    assert list(found) == list(expected)
+    for name in found:
+        np.testing.assert_array_equal(found[name].numpy(), expected[name])
 
 
 def test_joints_outside_or_unlabelled_have_no_weight(codec: Any) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..skeletons import H36M17, Skeleton
 from ..types import Outputs, Targets
-from .heatmap import mirrored
+from .heatmap import exchanged, mirrored
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class GridCodec:
 
     def flip(self, outputs: Outputs, skeleton: Skeleton) -> Outputs:
         """See `Codec.flip`."""
-        return Outputs({"grid": mirrored(outputs.arrays["grid"][:, skeleton.flip])})
+        return Outputs({"grid": mirrored(exchanged(outputs.arrays["grid"], skeleton.flip))})
 
 
 def segment_shares(a_px: np.ndarray, b_px: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:

@@ -225,15 +225,21 @@ class HeatmapCodec:
 
     def flip(self, outputs: Outputs, skeleton: Skeleton) -> Outputs:
         """See `Codec.flip`. With centres mapped exactly, mirroring needs no shift by a pixel."""
-        flipped = {self.array: mirrored(outputs.arrays[self.array][:, skeleton.flip])}
+        flipped = {self.array: mirrored(exchanged(outputs.arrays[self.array], skeleton.flip))}
         if PRESENCE in outputs.arrays:
-            flipped[PRESENCE] = outputs.arrays[PRESENCE][:, skeleton.flip]
+            flipped[PRESENCE] = exchanged(outputs.arrays[PRESENCE], skeleton.flip)
         return Outputs(flipped)
 
 
 def mirrored(array: Any) -> Any:
     """The last axis reversed, of a numpy array or a torch tensor (which has no negative strides)."""
     return array.flip(-1) if _is_tensor(array) else array[..., ::-1]
+
+
+def exchanged(array: Any, order: np.ndarray) -> Any:
+    """The joints (second axis) in another order, of a numpy array or a torch tensor (which warns of an index that is
+    read-only, as a skeleton's are)."""
+    return array[:, order.tolist() if _is_tensor(array) else order]
 
 
 def _is_tensor(array: Any) -> bool:

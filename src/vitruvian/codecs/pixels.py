@@ -20,7 +20,7 @@ from ..data.pixel_targets import THRESHOLD, blur_matrix
 from ..errors import ShapeError
 from ..skeletons import Skeleton
 from ..types import Outputs, Targets
-from .heatmap import _is_tensor, _numpy, _patches, mirrored
+from .heatmap import _is_tensor, _numpy, _patches, exchanged, mirrored
 
 HEADS = ("mask", "heat", "classes")
 _CHOICES = {
@@ -256,9 +256,9 @@ class PixelsCodec:
         arrays = {}
         for head, array in outputs.arrays.items():
             if head == "classes":
-                array = array[:, np.concatenate([[0], 1 + skeleton.flip])]
+                array = exchanged(array, np.concatenate([[0], 1 + skeleton.flip]))
             elif head == "heat" and self.heat == "each":
-                array = array[:, skeleton.flip]
+                array = exchanged(array, skeleton.flip)
             arrays[head] = mirrored(array)
         return Outputs(arrays)
 

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..skeletons import Skeleton
 from ..types import Outputs, Targets
-from .heatmap import mirrored
+from .heatmap import exchanged, mirrored
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ class SimccCodec:
         """See `Codec.flip`."""
         return Outputs(
             {
-                "simcc_x": mirrored(outputs.arrays["simcc_x"][:, skeleton.flip]),
-                "simcc_y": outputs.arrays["simcc_y"][:, skeleton.flip],
+                "simcc_x": mirrored(exchanged(outputs.arrays["simcc_x"], skeleton.flip)),
+                "simcc_y": exchanged(outputs.arrays["simcc_y"], skeleton.flip),
             }
         )
 
