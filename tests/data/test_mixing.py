@@ -92,7 +92,7 @@ def test_few_joints_are_hidden(rng):
 
 def test_joints_of_a_data_set_stay_and_an_epoch_repeats(rng, monkeypatch):
     """Samples with mixing: the same joints, box and geometry as without, and the same pixels for the same epoch."""
-    monkeypatch.setattr("vitruvian.data.mixing._MOST_HIDDEN", 1.0)  # else what would hide many joints is not pasted
+    monkeypatch.setattr("vitruvian.data.mixing.MOST_HIDDEN", 1.0)  # else what would hide many joints is not pasted
     mask = np.zeros((220, 180), bool)
     mask[40:200, 50:130] = True
     people = [record(seed=1, segmentation=rle.encode(mask)), record(seed=2)]

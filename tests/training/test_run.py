@@ -60,9 +60,11 @@ def test_a_run_leaves_its_recipe_metrics_and_usable_weights(tmp_path):
         train(recipe)
 
 
-def test_resuming_equals_not_having_stopped(tmp_path, monkeypatch):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resuming_equals_not_having_stopped(workers, tmp_path, monkeypatch):
     """Bit for bit, with averaging, progressive sizes and augmentation, after a crash between two epochs."""
     changes = {
+        "workers": workers,
         "epochs": 3,
         "input": {"size_wh": [64, 64], "progressive": [[1, 32, 32]]},
         "optim": {"warmup_steps": 2, "ema": 0.9},

@@ -68,6 +68,34 @@ def photo(record: Record) -> np.ndarray:
     return read_image(record.image_path)
 
 
+@dataclass(frozen=True)
+class View:
+    """What a sample shows, and where its joints are: all of it but the pixels.
+
+    Attributes
+    ----------
+    photo : index of the record.
+    rows, columns : what is left of the photo; there is `Preprocess.fill` beyond.
+    size_wh, frame_to_input : the crop.
+    keypoints_px, visibility : (K, 2) float32 and (K,) in the crop, after the mirror.
+    flipped : whether it is mirrored.
+    """
+
+    photo: int
+    rows: slice
+    columns: slice
+    size_wh: tuple[int, int]
+    frame_to_input: Affine
+    keypoints_px: np.ndarray
+    visibility: np.ndarray
+    flipped: bool
+
+    @property
+    def labelled_px(self) -> np.ndarray:
+        """(K, 2) the joints with a label, NaN for the others."""
+        return np.where((self.visibility > 0)[:, None], self.keypoints_px, np.nan)
+
+
 class PoseDataset:
     """People of annotated photos, cropped, in one skeleton.
 
@@ -116,7 +144,8 @@ class PoseDataset:
         self.epoch = 0
         """The epoch that a plain index means; a loader that shuffles gives whole keys instead."""
         self._photos = PhotoStore([*self.records, *photos], decode, cache_bytes)
-        self._without_people = range(len(self.records), len(self.records) + len(photos))
+        self.without_people = range(len(self.records), len(self.records) + len(photos))
+        """Indices, for `image`, of ``photos``."""
         self._masks: dict[int, np.ndarray] = {}
         self.people: list[tuple[int, Person]] = []
         self._elsewhere: dict[int, np.ndarray] = {}
@@ -145,7 +174,7 @@ class PoseDataset:
 
     def preload(self, progress: Callable[[Sequence[int]], Iterable[int]] = iter) -> None:
         """Decode photos now, as many as may be kept (before workers are forked, so that they share the memory)."""
-        self._photos.preload([*(i for i, _ in self.people), *self._without_people], progress)
+        self._photos.preload([*(i for i, _ in self.people), *self.without_people], progress)
 
     def image(self, record_index: int) -> np.ndarray:
         """The decoded photo of a record, kept for the next time while there is room."""
@@ -158,37 +187,41 @@ class PoseDataset:
 
     def sample(self, index: int, epoch: int = 0, repeat: int = 0) -> Sample:
         """The person ``index`` as epoch ``epoch`` sees it the ``repeat``-th time."""
-        record_index, person = self.people[index]
         rng = generator_of(self.seed, index, epoch, repeat)
-        preprocess = replace(self.preprocess, size_wh=self.sizes.at(epoch))
-        image, box, flipped = self.image(record_index), self.box(index), False
-        view = _ALL
-        if self.geometry is None:
-            frame_to_input = preprocess.frame_to_input(box)
-        else:
-            view, part = self._view(index, self.geometry.cut(rng, box))
-            box = self.geometry.pick_box(rng, box, person.keypoints_px, self.skeleton) if part is None else part
-            person = _seen_in(view, person)
-            change, flipped = self.geometry.sample(rng, preprocess.size_wh)
-            frame_to_input = change @ preprocess.frame_to_input(box)
-        view_to_input = frame_to_input @ Affine.translate(view[1].start or 0, view[0].start or 0)
-        crop = warp(image[view], view_to_input, preprocess.size_wh, preprocess.fill)
-        if index in self._elsewhere:
-            person = _without(person, self._elsewhere[index])
-        keypoints, visibility = joints_under(frame_to_input, person, self.skeleton, flipped)
+        view, person = self.view(index, epoch, rng), self.people[index][1]
+        shown, fill = (view.rows, view.columns), self.preprocess.fill
+        view_to_input = view.frame_to_input @ Affine.translate(view.columns.start or 0, view.rows.start or 0)
+        crop = warp(self.image(view.photo)[shown], view_to_input, view.size_wh, fill)
         changes = self.mixing.draw(rng) if self.mixing is not None else UNCHANGED
         mask = None
         if person.segmentation is not None and (self.teaches != "joint" or any(changes)):
-            mask = warp(self._mask(index)[view], view_to_input, preprocess.size_wh)
+            mask = warp(self.mask(index)[shown], view_to_input, view.size_wh)
         if any(changes):
-            labelled = np.where((visibility > 0)[:, None], keypoints, np.nan)
-            crop, mask = changes.apply(rng, crop, mask, labelled, self._somebody, self._photo)
+            crop, mask = changes.apply(rng, crop, mask, view.labelled_px, self._somebody, self._photo)
         if self.photometry is not None:
             crop = self.photometry(rng, crop)
         mask = None if mask is None or self.teaches == "joint" else (mask >= 128).astype(np.uint8)
-        return Sample(crop, keypoints, visibility, frame_to_input, mask, flipped)
+        return Sample(crop, view.keypoints_px, view.visibility, view.frame_to_input, mask, view.flipped)
 
-    def _view(self, index: int, stays_xyxy: np.ndarray | None) -> tuple[tuple[slice, slice], np.ndarray | None]:
+    def view(self, index: int, epoch: int, rng: np.random.Generator) -> View:
+        """What a sample of the person ``index`` shows; ``rng`` is the sample's, and ``epoch`` decides the size."""
+        record_index, person = self.people[index]
+        preprocess = replace(self.preprocess, size_wh=self.sizes.at(epoch))
+        box, flipped, shown = self.box(index), False, _ALL
+        if self.geometry is None:
+            frame_to_input = preprocess.frame_to_input(box)
+        else:
+            shown, part = self._left(index, self.geometry.cut(rng, box))
+            box = self.geometry.pick_box(rng, box, person.keypoints_px, self.skeleton) if part is None else part
+            person = _seen_in(shown, person)
+            change, flipped = self.geometry.sample(rng, preprocess.size_wh)
+            frame_to_input = change @ preprocess.frame_to_input(box)
+        if index in self._elsewhere:
+            person = _without(person, self._elsewhere[index])
+        keypoints, visibility = joints_under(frame_to_input, person, self.skeleton, flipped)
+        return View(record_index, *shown, preprocess.size_wh, frame_to_input, keypoints, visibility, flipped)
+
+    def _left(self, index: int, stays_xyxy: np.ndarray | None) -> tuple[tuple[slice, slice], np.ndarray | None]:
         """Rows and columns of the photo that a cut leaves, and the box of what is left of the person in them.
 
         The whole photo and None without a cut, and where it would leave next to nothing.
@@ -201,7 +234,7 @@ class PoseDataset:
         view = slice(y0, y1), slice(x0, x1)
         if person.segmentation is not None:
             seen = np.zeros((height, width), np.uint8)
-            seen[view] = self._mask(index)[view]
+            seen[view] = self.mask(index)[view]
             part = boxes.around_mask(seen)
         else:
             box, edges = self.box(index), np.array([x0, y0, x1, y1]) - 0.5
@@ -211,13 +244,13 @@ class PoseDataset:
     def _somebody(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The photo and the mask of a random person who has one."""
         index = self._donors[int(rng.integers(len(self._donors)))]
-        return self.image(self.people[index][0]), self._mask(index)
+        return self.image(self.people[index][0]), self.mask(index)
 
     def _photo(self, rng: np.random.Generator) -> np.ndarray:
         """A random photo without people."""
-        return self._photos[self._without_people[int(rng.integers(len(self._without_people)))]]
+        return self._photos[self.without_people[int(rng.integers(len(self.without_people)))]]
 
-    def _mask(self, index: int) -> np.ndarray:
+    def mask(self, index: int) -> np.ndarray:
         """(H, W) uint8 0 or 255: a person's mask on the photo, kept as bits, an eighth of a byte a pixel."""
         height, width = self.image(self.people[index][0]).shape[:2]
         bits = self._masks.get(index)

@@ -23,9 +23,9 @@ Donor = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 Photo = Callable[[np.random.Generator], np.ndarray]
 """Draws an (H, W, 3) uint8 photo without people."""
 
-_MOST_HIDDEN = 0.35
+MOST_HIDDEN = 0.35
 """Share of the labelled joints in the crop that what is pasted may hide; with more, it is not pasted."""
-_SOFTEST_PX = 1.5
+SOFTEST_PX = 1.5
 _MARGIN_PX = 6  # around somebody pasted, as far as a soft edge reaches
 
 
@@ -162,7 +162,7 @@ def _put_before(
     height, width = crop.shape[:2]
     points = keypoints_px[np.isfinite(keypoints_px).all(axis=1)].round().astype(int)
     points = points[((points >= 0) & (points < [width, height])).all(axis=1)]
-    if len(points) and (outline[points[:, 1], points[:, 0]] >= 128).mean() > _MOST_HIDDEN:
+    if len(points) and (outline[points[:, 1], points[:, 0]] >= 128).mean() > MOST_HIDDEN:
         return crop, mask
     left = None if mask is None else np.minimum(mask, 255 - outline)
     return _blend(crop, pixels, _softened(rng, outline)), left
@@ -172,7 +172,7 @@ def _softened(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
     """The mask with an edge of random softness, half of the time as it is."""
     if rng.random() < 0.5:
         return mask
-    return np.array(Image.fromarray(mask).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, _SOFTEST_PX))))
+    return np.array(Image.fromarray(mask).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, SOFTEST_PX))))
 
 
 def _blend(under: np.ndarray, over: np.ndarray, alpha: np.ndarray) -> np.ndarray:

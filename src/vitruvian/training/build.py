@@ -22,6 +22,7 @@ from ..skeletons import get_skeleton
 from ..transforms import PRESETS, Geometry, Photometry, RandomGeometry, RandomPhotometry
 from ..types import Record
 from ..weights.card import Card
+from .on_device import Views
 from .recipe import DataSource, Recipe
 from .sampling import EpochSampler
 from .sources import gather, load_records
@@ -120,6 +121,8 @@ def loaders(recipe: Recipe, rank: int = 0, persistent: bool = True) -> tuple[Dat
     dataset, repeats = build(recipe, recipe.train, training=True)
     dataset.preload(lambda items: track(items, "decoding photos"))
     sampler = EpochSampler(repeats, recipe.seed, recipe.batch_size, rank, recipe.devices, recipe.views_per_epoch)
+    if recipe.augment_on == "device":
+        dataset = Views(dataset)
     train = DataLoader(dataset, sampler=sampler, **common, **worker_options(recipe, persistent))  # type: ignore[arg-type]
     if not recipe.val:
         return train, None

@@ -73,11 +73,22 @@ class StepSeeds(Callback):
 class SetEpoch(StepSeeds):
     """Tells the data which epoch it is as well; Lightning does so only for samplers of its own."""
 
+    def __init__(self, seed: int, loader: Any) -> None:
+        super().__init__(seed)
+        self._samplers = [
+            s for s in (loader.sampler, loader.batch_sampler) if isinstance(s, EpochSampler | SameSizeBatches)
+        ]
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        # A loader with workers draws ahead when it is set up, which on a resume is before the epoch is said to start.
+        self._tell(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        loader: Any = trainer.train_dataloader
-        for sampler in (loader.sampler, loader.batch_sampler):
-            if isinstance(sampler, EpochSampler | SameSizeBatches):
-                sampler.set_epoch(trainer.current_epoch)
+        self._tell(trainer.current_epoch)
+
+    def _tell(self, epoch: int) -> None:
+        for sampler in self._samplers:
+            sampler.set_epoch(epoch)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Progressive resizing: a network is measured at the size it is being trained at.

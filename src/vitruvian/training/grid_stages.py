@@ -235,7 +235,8 @@ def _fit(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "last.ckpt"
     keeper = _Keep(folder, card)
-    callbacks: list[Callback] = [SetEpoch(recipe.seed), keeper, AtomicCheckpoint(checkpoint), Progress(leave=True)]
+    callbacks: list[Callback] = [SetEpoch(recipe.seed, train), keeper, AtomicCheckpoint(checkpoint)]
+    callbacks.append(Progress(leave=True))
     if optim.ema is not None:
         callbacks.insert(1, Ema(optim.ema))
     steps = math.ceil(len(train.sampler) / recipe.batch_size)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from ..models.hourglass import STACKS
 from ..preprocess import Preprocess
 from ..skeletons import Skeleton
 from ..types import Targets
+from .on_device.crops import SEED, SIZE, CropMaker
 from .optimised import LitOptimised
 from .recipe import OptimPart
 from .validation import Measured
@@ -41,7 +44,15 @@ class LitPose(LitOptimised):
         self.loss, self.loss_options = LOSSES[loss], loss_options
         self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(preprocess.std).view(1, 3, 1, 1), persistent=False)
+        self.crops: CropMaker | None = None
+        """Makes batches that come without pixels; for recipes with ``augment_on: device``."""
         self._measured = Measured()
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        if self.crops is None or "image" in batch:  # people of validation come as crops
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        size_wh, seed = batch.pop(SIZE)[0].tolist(), int(batch.pop(SEED)[0])
+        return self.crops(super().transfer_batch_to_device(batch, device, dataloader_idx), size_wh, seed)
 
     def normalise(self, images: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float, channels last in memory (already the case after permuting)."""

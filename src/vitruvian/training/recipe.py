@@ -238,10 +238,10 @@ class Recipe(_Strict):
     ``views_per_epoch`` makes an epoch of that many people, drawn anew each time, instead of all. ``stop_after`` ends
     the run after that many of its ``epochs``, on the schedule of all of them. ``augment`` names a preset instead of
     ``geometry`` and ``photometry``; ``scenes`` are the amounts of a person detector's `SceneMix`, ``mixing``
-    changes what surrounds people in crops, ``distil`` adds a teacher. ``cache_gb`` is the
-    memory for decoded photos. ``keep_epochs`` keeps the weights of every validated epoch, ``pictures`` draws so many
-    people at each validation. ``whole_pictures`` trains on pictures of one person as they are, in batches of one size,
-    instead of on crops.
+    changes what surrounds people in crops, ``distil`` adds a teacher. ``augment_on: device`` makes crops where the
+    network is (`training/on_device`), which keeps a GPU busy. ``cache_gb`` is the memory for decoded photos.
+    ``keep_epochs`` keeps the weights of every validated epoch, ``pictures`` draws so many people at each validation.
+    ``whole_pictures`` trains on pictures of one person as they are, in batches of one size, instead of on crops.
     """
 
     name: str
@@ -254,6 +254,7 @@ class Recipe(_Strict):
     val: tuple[DataSource, ...] = ()
     whole_pictures: bool = False
     augment: str | None = None
+    augment_on: Literal["cpu", "device"] = "cpu"
     geometry: dict[str, float] = {}
     photometry: dict[str, float] = {}
     scenes: dict[str, Any] = {}

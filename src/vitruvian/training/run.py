@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.progress import track
 
 from ..codecs import BoxesCodec
 from ..data import PoseDataset
@@ -33,6 +35,7 @@ from .grid_stages import GRID_WEIGHTS, STAGE_FOLDER, train_grid
 from .lifting import train_lifter
 from .memory import keep_memory
 from .module import LitPose
+from .on_device import CropMaker, Views
 from .people import LitDetector
 from .pictures import Pictures
 from .recipe import Recipe
@@ -85,6 +88,9 @@ def train(recipe: Recipe | str | os.PathLike, resume: bool = False) -> Path:
     L.seed_everything(recipe.seed, verbose=False)
     train_loader, val_loader = loaders(recipe, rank)
     dataset = train_loader.dataset
+    views = dataset if isinstance(dataset, Views) else None
+    if views is not None:
+        dataset = views.people
     assert isinstance(dataset, PoseDataset | PeopleScenes | WholePictures)
     origin = provenance(recipe)
     if recipe.model.init:
@@ -99,7 +105,10 @@ def train(recipe: Recipe | str | os.PathLike, resume: bool = False) -> Path:
     freeze(network, recipe.model.freeze)
     steps_per_epoch = len(train_loader)
     module = _module(recipe, card, network, steps_per_epoch)
-    trainer, keeper = _trainer(recipe, folder, card, log_every=min(10, steps_per_epoch))
+    trainer, keeper = _trainer(recipe, folder, card, train_loader, log_every=min(10, steps_per_epoch))
+    if views is not None:
+        packed = partial(track, description="packing photos", disable=rank != 0)
+        module.crops = CropMaker(views, trainer.strategy.root_device, packed)
     trainer.fit(module, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
     if trainer.is_global_zero:
         if keeper.measured_epoch < trainer.current_epoch - 1 or val_loader is None:
@@ -162,11 +171,11 @@ def _strategy(recipe: Recipe) -> str:
     return "ddp" if recipe.adversarial is None else "ddp_find_unused_parameters_true"
 
 
-def _trainer(recipe: Recipe, folder: Path, card: Card, log_every: int) -> tuple[L.Trainer, KeepBest]:
+def _trainer(recipe: Recipe, folder: Path, card: Card, train_loader: Any, log_every: int) -> tuple[L.Trainer, KeepBest]:
     precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.precision]
     if recipe.precision == "16" and not torch.cuda.is_available():
         raise RecipeError("precision 16 needs a GPU; on a CPU use bf16 or 32")
-    callbacks: list[Callback] = [SetEpoch(recipe.seed)]
+    callbacks: list[Callback] = [SetEpoch(recipe.seed, train_loader)]
     if recipe.optim.ema is not None:
         callbacks.append(Ema(recipe.optim.ema))
     stages = recipe.adversarial.stages if recipe.adversarial is not None else None
