@@ -55,8 +55,9 @@ def _tiny(tmp_path: Path, **changes: Any) -> Recipe:
     return Recipe.check({**data, **changes})
 
 
-def test_crops_with_masks_train_and_are_measured(tmp_path: Path) -> None:
-    folder = train(_tiny(tmp_path, epochs=1))
+@pytest.mark.parametrize("augment_on", ["cpu", "device"])
+def test_crops_with_masks_train_and_are_measured(augment_on: str, tmp_path: Path) -> None:
+    folder = train(_tiny(tmp_path, epochs=1, augment_on=augment_on))
     header = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     assert {"val_pck", "val_dice", "val_heat_mse", "loss"} <= set(header)
     measured = read_card(folder / "best.safetensors").metrics

@@ -180,6 +180,10 @@ class PoseDataset:
         """The decoded photo of a record, kept for the next time while there is room."""
         return self._photos[record_index]
 
+    def size_wh(self, record_index: int) -> tuple[int, int]:
+        """(width, height) of a record's photo."""
+        return self._photos.size_wh(record_index)
+
     def box(self, index: int) -> np.ndarray:
         """(4,) xyxy: the annotated box, or the labelled joints' extent grown by 15 % where the file has none."""
         person = self.people[index][1]
@@ -229,7 +233,7 @@ class PoseDataset:
         if stays_xyxy is None:
             return _ALL, None
         record_index, person = self.people[index]
-        height, width = self.image(record_index).shape[:2]
+        width, height = self.size_wh(record_index)
         (x0, y0), (x1, y1) = np.clip(stays_xyxy.reshape(2, 2) + 0.5, 0, [width, height]).astype(int).tolist()
         view = slice(y0, y1), slice(x0, x1)
         if person.segmentation is not None:
@@ -252,7 +256,7 @@ class PoseDataset:
 
     def mask(self, index: int) -> np.ndarray:
         """(H, W) uint8 0 or 255: a person's mask on the photo, kept as bits, an eighth of a byte a pixel."""
-        height, width = self.image(self.people[index][0]).shape[:2]
+        width, height = self.size_wh(self.people[index][0])
         bits = self._masks.get(index)
         if bits is None:
             bits = np.packbits(rle.to_mask(self.people[index][1].segmentation, (width, height)))

@@ -24,6 +24,7 @@ class PhotoStore:
     ) -> None:
         self._records, self._decode, self._room = records, decode, room_bytes
         self._kept: dict[int, np.ndarray] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
 
     def __getitem__(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB; not to be changed."""
@@ -31,9 +32,16 @@ class PhotoStore:
         if kept is not None:
             return kept
         image = self._decode(self._records[index])
+        self._sizes[index] = (image.shape[1], image.shape[0])
         if self.take_room(image.nbytes):
             self._kept[index] = image
         return image
+
+    def size_wh(self, index: int) -> tuple[int, int]:
+        """(width, height) of a picture; only the first question decodes one that is not kept."""
+        if index not in self._sizes:
+            self[index]
+        return self._sizes[index]
 
     def take_room(self, nbytes: int) -> bool:
         """Whether there is room for so many bytes of something else that belongs to the photos; they then count."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +13,20 @@ from tests.data.test_dataset import dataset, record
 from tests.training.test_run import tiny
 from torch.utils.data import default_collate
 
+import vitruvian
 from vitruvian.data import SizeSchedule
 from vitruvian.data.mixing import Mixing
 from vitruvian.errors import RecipeError
 from vitruvian.formats import rle
-from vitruvian.training import train
+from vitruvian.training import Recipe, train
+from vitruvian.training.checks import check
 from vitruvian.training.on_device import CropMaker, Views
 from vitruvian.training.on_device.crops import SEED, SIZE
 from vitruvian.transforms import PRESETS, RandomGeometry, RandomPhotometry
 from vitruvian.types import Record
 from vitruvian.weights.checkpoint import read_state
+
+RECIPES = Path(vitruvian.__file__).parent / "recipes"
 
 
 def people(rng: np.random.Generator) -> list[Record]:
@@ -55,9 +60,9 @@ def test_crops_are_those_of_the_data_set(rng: np.random.Generator) -> None:
     assert got["image"].dtype == torch.uint8
     assert got["image"].shape == wanted["image"].shape
     off = (got["image"].float() - wanted["image"].float()).abs().flatten(1).mean(1)
-    assert off.max() < 3, off  # squares of 7 pixels on black, all of whose edges are resampled a little differently
-    assert off.mean() < 1.5
-    assert (got["mask"] != wanted["mask"]).float().mean() < 0.01
+    assert off.max() < 0.8, off
+    assert off.mean() < 0.42  # 0.33 at most in a dozen runs; half a photo's pixel aside it is 0.48 or more
+    assert (got["mask"] != wanted["mask"]).float().mean() < 0.002  # and this 0.003
 
 
 def test_the_size_is_the_epochs(rng: np.random.Generator) -> None:
@@ -71,14 +76,14 @@ def test_all_changes_together_repeat_with_their_seed(rng: np.random.Generator) -
     empty = [Record(None, "empty", (60, 50), people(rng)[0].skeleton, (), extra={"pixels": lambda: _green()})]
     options = {"geometry": RandomGeometry(), "photometry": RandomPhotometry(), "photos": empty, "seed": seed}
     data = dataset(people(rng), mixing=Mixing(0.7, 0.7, 0.7), **options)
-    keys = [(i, epoch, 0) for i in range(3) for epoch in range(5)]
+    keys = [(i, epoch, 0) for i in range(3) for epoch in range(12)]
     first, again = made(data, keys), made(data, keys)
     assert torch.equal(first["image"], again["image"])
     assert "mask" not in first  # joints alone are taught
     other = made(dataset(people(rng), mixing=Mixing(0.7, 0.7, 0.7), **{**options, "seed": seed + 1}), keys)
     assert not torch.equal(first["image"], other["image"])
     green = (first["image"].float() - torch.tensor([0.0, 255.0, 0.0])).abs().sum(3) < 150
-    assert green.flatten(1).any(1).sum() >= 5  # surroundings came
+    assert green.flatten(1).any(1).sum() >= 10  # surroundings came
 
 
 def _green() -> np.ndarray:
@@ -94,7 +99,14 @@ def test_photos_without_people_to_learn_from_are_not_packed() -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_recipe_trains_and_goes_on_as_if_it_had_not_stopped(workers: int, tmp_path) -> None:
-    changes = {"augment_on": "device", "workers": workers, "epochs": 3}
+    """With second people and progressive sizes."""
+    changes = {
+        "augment_on": "device",
+        "workers": workers,
+        "epochs": 3,
+        "input": {"size_wh": [64, 64], "progressive": [[1, 32, 32]]},
+        "mixing": {"person_prob": 0.5},
+    }
     whole = train(tiny(tmp_path / "whole", **changes))
     train(tiny(tmp_path / "parts", **changes, stop_after=1))
     parts = train(tiny(tmp_path / "parts", **changes), resume=True)
@@ -114,3 +126,9 @@ def test_a_recipe_trains_and_goes_on_as_if_it_had_not_stopped(workers: int, tmp_
 def test_what_the_device_cannot_do_is_refused(changes, message, tmp_path) -> None:
     with pytest.raises(RecipeError, match=rf"augment_on: device.*{message}"):
         train(tiny(tmp_path, augment_on="device", **changes))
+
+
+@pytest.mark.parametrize("name", ["lifter-s", "grid-synth", "person-detector"])
+def test_recipes_of_other_things_than_crops_are_refused(name) -> None:
+    with pytest.raises(RecipeError, match=r"augment_on: device makes crops of people"):
+        check(Recipe.load(RECIPES / f"{name}.yaml", ["augment_on=device"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -31,9 +33,9 @@ def tensor(*maps: Affine):
 
 @pytest.mark.parametrize("scale", [0.4, 1.2, 2.1, 3.7])
 def test_a_slope_is_resampled_exactly(scale: float, rng: np.random.Generator) -> None:
-    """Means of bilinear looks into a linear function are that function at the pixel's centre."""
+    """Means of 2 x 2 pixels of a linear function, and looks between them, are that function; halves are rounded."""
     y, x = np.mgrid[:100, :120]
-    slope = np.stack([x + y, 2 * x, 2 * y], -1).astype(np.uint8)
+    slope = np.stack([x + y, 2 * x, 2 * y], -1).astype(np.uint8)  # means of 4 are whole or end in a half
     other = rng.integers(0, 256, (31, 17, 3), dtype=np.uint8)
     size_wh = (11, 14)
     where = a_map(rng, scale, size_wh, (60.0, 50.0))
@@ -41,7 +43,7 @@ def test_a_slope_is_resampled_exactly(scale: float, rng: np.random.Generator) ->
     v, u = np.mgrid[:14, :11]
     x, y = where.apply(np.stack([u, v], -1).reshape(-1, 2)).T
     wanted = np.stack([x + y, 2 * x, 2 * y]).reshape(3, 14, 11)
-    np.testing.assert_allclose(got.numpy(), wanted, atol=5e-3)
+    np.testing.assert_allclose(got.numpy(), wanted, atol=5e-3 if scale < 1.4 else 1.01)
 
 
 def test_looks_are_those_of_a_written_out_loop(rng: np.random.Generator) -> None:
@@ -91,7 +93,7 @@ def test_memory_is_bounded_by_working_in_parts(monkeypatch, rng: np.random.Gener
     photo = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
     maps = tensor(*(a_map(rng, rng.uniform(0.5, 3), (8, 8), (15.0, 10.0)) for _ in range(7)))
     whole = packed(photo).look_up(torch.zeros(7, dtype=torch.long), maps, (8, 8))
-    monkeypatch.setattr("vitruvian.training.on_device.photos._PIXELS_AT_ONCE", 100)
+    monkeypatch.setattr("vitruvian.training.on_device.photos._PIXELS_AT_ONCE", 100)  # one crop at a time
     parts = packed(photo).look_up(torch.zeros(7, dtype=torch.long), maps, (8, 8))
     assert torch.equal(whole, parts)
 
@@ -101,3 +103,22 @@ def test_other_photos_are_refused() -> None:
         PackedPhotos([np.zeros((20, 30), np.uint8)], [(30, 20)], 3)
     with pytest.raises(ShapeError, match="float64"):
         PackedPhotos([np.zeros((20, 30))], [(30, 20)], 1)
+
+
+def test_a_part_of_a_mask_is_where_it_was(rng: np.random.Generator) -> None:
+    """Only the part that shows something is kept; beyond it there is nothing."""
+    mask = np.zeros((40, 60), np.uint8)
+    mask[12:30, 20:47] = 255
+    part = PackedPhotos([mask[8:34, 16:51]], [(35, 26)], 1, origins_px=[(16, 8)])
+    maps = tensor(*(a_map(rng, rng.uniform(0.5, 1.2), (30, 30), (33.0, 20.0)) for _ in range(5)))
+    which, within = torch.zeros(5, dtype=torch.long), torch.tensor([[0, 0, 60, 40]] * 4 + [[0, 0, 60, 20]])
+    got, wanted = (p.look_up(which, maps, (30, 30), within) for p in (part, packed(mask)))
+    torch.testing.assert_close(got, wanted, rtol=0, atol=0.02)
+    assert got.max() > 254
+    assert got.min() < 1
+
+
+def test_copies_share_the_pixels() -> None:
+    """Averaging weights copies the module with all that it holds: a GPU has no room for photos twice."""
+    photos = packed(np.zeros((4, 5, 3), np.uint8))
+    assert copy.deepcopy({"photos": photos})["photos"] is photos

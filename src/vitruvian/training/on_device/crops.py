@@ -26,6 +26,7 @@ SEED, SIZE = "seed", "size_wh"
 _SPARE = 0.5
 """Share of a GPU's free memory that photos may take: the rest is for the network."""
 _NO_MASK = -1
+_MARGIN_PX = 4  # around the span of a mask, for looks at its edge
 
 
 class Views(Dataset):
@@ -64,7 +65,7 @@ class Views(Dataset):
         index, epoch, repeat = whole_key(key, self.people.epoch)
         rng = generator_of(self.people.seed, index, epoch, repeat)
         view = self.people.view(index, epoch, rng)
-        height, width = self.people.image(view.photo).shape[:2]
+        width, height = self.people.size_wh(view.photo)
         columns, rows = view.columns.indices(width), view.rows.indices(height)
         return {
             "keypoints_px": view.keypoints_px,
@@ -107,18 +108,24 @@ class CropMaker:
         self.device, self.fill = torch.device(device), people.preprocess.fill
         self.teaches_masks = people.teaches != "joint"
         photos = [*views.photos, *(people.without_people if people.mixing is not None else ())]
-        sizes = [_size(people.image(i)) for i in photos]
-        masked = [_size(people.image(people.people[i][0])) for i in views.masks]
-        self._check_room(3 * _area(sizes) + _area(masked))
+        sizes = [people.size_wh(i) for i in photos]
+        self._check_room(PackedPhotos.bytes_of(sizes, 3))
+        # Of a mask the part that shows something, as a view of an array of its own: whole ones would take more room
+        # than the photos where many people are small.
+        spans = [_span(people.mask(i)) for i in progress(views.masks)]
+        kept = [_grown(span, people.size_wh(people.people[i][0])) for i, span in zip(views.masks, spans, strict=True)]
+        masked = [(x1 - x0, y1 - y0) for x0, y0, x1, y1 in kept]
+        self._check_room(PackedPhotos.bytes_of(sizes, 3) + PackedPhotos.bytes_of(masked, 1))
         self.photos = PackedPhotos(map(people.image, progress(photos)), sizes, 3, self.device)
-        self.masks = PackedPhotos(map(people.mask, views.masks), masked, 1, self.device)
+        parts = (people.mask(i)[y0:y1, x0:x1] for i, (x0, y0, x1, y1) in zip(views.masks, kept, strict=True))
+        self.masks = PackedPhotos(parts, masked, 1, self.device, [(x0, y0) for x0, y0, _, _ in kept])
         self.looks = None if people.photometry is None else RandomLooks(people.photometry)
         self.surroundings = None
         if people.mixing is not None:
-            spans = torch.tensor([_span(people.mask(i)) for i in views.masks], dtype=torch.float32, device=device)
+            shown = torch.tensor(spans, dtype=torch.float32, device=device)
             whose = torch.tensor([views.place(i) for i in views.masks], device=device)
             empty = torch.arange(len(views.photos), len(photos), device=self.device)
-            self.surroundings = RandomSurroundings(people.mixing, Donors(self.photos, self.masks, whose, spans, empty))
+            self.surroundings = RandomSurroundings(people.mixing, Donors(self.photos, self.masks, whose, shown, empty))
 
     def _check_room(self, needed: int) -> None:
         if self.device.type != "cuda":
@@ -140,12 +147,14 @@ class CropMaker:
         which, mask_of = batch.pop("photo"), batch.pop("mask_of")
         crops = self.photos.look_up(which, where, size_wh, within, self.fill)
         has_mask, masks = mask_of != _NO_MASK, torch.zeros_like(crops[:, :1])
-        rows = has_mask.nonzero()[:, 0]
+        changes = None if self.surroundings is None else self.surroundings.draw(len(crops), generator)
+        needed = has_mask if self.teaches_masks or changes is None else has_mask & (changes.background | changes.person)
+        rows = needed.nonzero()[:, 0]
         if len(rows):
             masks[rows] = self.masks.look_up(mask_of[rows], where[rows], size_wh, within[rows])
-        if self.surroundings is not None:
+        if self.surroundings is not None and changes is not None:
             points = torch.where(batch["visibility"][..., None] > 0, batch["keypoints_px"], torch.nan)
-            crops, masks = self.surroundings(crops, masks, has_mask, points, generator)
+            crops, masks = self.surroundings(crops, masks, has_mask, points, changes, generator)
         crops = rounded(crops) if self.looks is None else self.looks(crops, generator)
         batch["image"] = crops.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         if self.teaches_masks:
@@ -159,9 +168,12 @@ def _span(mask: np.ndarray) -> tuple[int, int, int, int]:
     return columns.start, rows.start, columns.stop - 1, rows.stop - 1
 
 
-def _size(image: np.ndarray) -> tuple[int, int]:
-    return image.shape[1], image.shape[0]
-
-
-def _area(sizes_wh: Sequence[tuple[int, int]]) -> int:
-    return sum(width * height for width, height in sizes_wh)
+def _grown(span: tuple[int, int, int, int], size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of a mask that is kept: x0, y0, x1, y1, ends not among it."""
+    (x0, y0, x1, y1), (width, height) = span, size_wh
+    return (
+        max(x0 - _MARGIN_PX, 0),
+        max(y0 - _MARGIN_PX, 0),
+        min(x1 + 1 + _MARGIN_PX, width),
+        min(y1 + 1 + _MARGIN_PX, height),
+    )

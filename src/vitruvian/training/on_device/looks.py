@@ -63,10 +63,10 @@ class RandomLooks:
         if len(rows := some(a.grey_prob)):
             images[rows] = grey(images[rows])
         if len(rows := some(a.blur_prob)):
-            images[rows] = gaussian(images[rows], between(0.3, a.blur_px, len(rows)))
+            images[rows] = gaussian(images[rows], between(0.3, a.blur_px, len(rows)), max(a.blur_px, 0.3))
         if len(rows := some(a.low_res_prob)):
             least = min(1.2, a.low_res_factor)
-            images[rows] = low_resolution(images[rows], uniform(least, a.low_res_factor, len(rows)))
+            images[rows] = low_resolution(images[rows], uniform(least, a.low_res_factor, len(rows)), least)
         if len(rows := some(a.noise_prob)):
             strength = 255 * uniform(0, a.noise, len(rows), 1, 1, 1)
             noise = torch.randn(images[rows].shape, generator=generator, device=images.device)
@@ -100,9 +100,9 @@ def grey(images: Tensor) -> Tensor:
     return rounded((images * weights).sum(1, keepdim=True)).expand_as(images)
 
 
-def gaussian(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blurred by sigma (B,) pixels, edges repeated; masks (B, 1, H, W) too."""
-    reach = max(1, math.ceil(3 * float(sigma.max())))
+def gaussian(images: Tensor, sigma: Tensor, most: float) -> Tensor:
+    """Blurred by sigma (B,) pixels, ``most`` at most, edges repeated; masks (B, 1, H, W) too."""
+    reach = max(1, math.ceil(3 * most))
     offsets = torch.arange(-reach, reach + 1, device=images.device)
     kernel = torch.exp(-(offsets**2) / (2 * sigma[:, None] ** 2))
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(images.shape[1], 0)
@@ -112,19 +112,19 @@ def gaussian(images: Tensor, sigma: Tensor) -> Tensor:
     return rounded(flat).reshape(images.shape)
 
 
-def low_resolution(images: Tensor, factor: Tensor) -> Tensor:
-    """Shrunk by ``factor`` (B,) with means, and enlarged again with a triangle filter, as Pillow does both."""
+def low_resolution(images: Tensor, factor: Tensor, least: float) -> Tensor:
+    """Shrunk with means by ``factor`` (B,), at least ``least``, and enlarged again with triangles, as Pillow does."""
     height, width = images.shape[2:]
-    down, up = zip(*(_there_and_back(side, factor) for side in (height, width)), strict=True)
+    down, up = zip(*(_there_and_back(side, factor, least) for side in (height, width)), strict=True)
     small = rounded(down[0][:, None] @ images @ down[1][:, None].transpose(2, 3))
     return rounded(up[0][:, None] @ small @ up[1][:, None].transpose(2, 3))
 
 
-def _there_and_back(side: int, factor: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, n, side) means and (B, side, n) interpolation along one axis, n the most pixels that any of them is left."""
+def _there_and_back(side: int, factor: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    """(B, n, side) means and (B, side, n) interpolation along one axis, n the most pixels that can be left."""
     counts = (side / factor).floor().clamp(min=1)
     counts = counts[:, None, None]
-    small = torch.arange(int(counts.max()), device=factor.device)[:, None]
+    small = torch.arange(int(side / least) + 1, device=factor.device)[:, None]
     centres = torch.arange(side, device=factor.device) + 0.5
     # A pixel counts whole where its centre is.
     down = ((centres > small * side / counts) & (centres <= (small + 1) * side / counts) & (small < counts)).float()
@@ -167,12 +167,11 @@ def erase(images: Tensor, size: Tensor, at: Tensor, colour: Tensor, which: Tenso
 
     ``size`` (B, 2) are shares of the crop's width and height, ``at`` (B, 2) of the places that leave it in the crop.
     """
-    sides = torch.tensor(images.shape[:1:-1], device=images.device)
-    lengths = (sides * size).floor().clamp(min=1)
-    start = (at * (sides - lengths + 1)).floor()
     inside = which[:, None, None]
-    for axis, lies in ((0, (None, slice(None))), (1, (slice(None), None))):
-        place = torch.arange(int(sides[axis]), device=images.device)
-        low, high = start[:, axis, None], (start + lengths)[:, axis, None]
-        inside = inside & ((place >= low) & (place < high))[(slice(None), *lies)]
+    for axis, side in enumerate((images.shape[3], images.shape[2])):
+        length = (side * size[:, axis]).floor().clamp(min=1)
+        start = (at[:, axis] * (side - length + 1)).floor()
+        place = torch.arange(side, device=images.device)
+        held = (place >= start[:, None]) & (place < (start + length)[:, None])
+        inside = inside & (held[:, None, :] if axis == 0 else held[:, :, None])
     return torch.where(inside[:, None], colour[:, :, None, None], images)

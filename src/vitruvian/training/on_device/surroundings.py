@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,29 +36,47 @@ class Donors:
     empty: Tensor
 
 
+class Drawn(NamedTuple):
+    """(B,) bool each: what is changed in which crop; see `Mixing`."""
+
+    background: Tensor
+    person: Tensor
+    thing: Tensor
+
+
 class RandomSurroundings:
     """What surrounds or hides people; see `Mixing`, whose shares these are."""
 
     def __init__(self, shares: Mixing, donors: Donors) -> None:
         self.shares, self.donors = shares, donors
 
+    def draw(self, count: int, generator: torch.Generator) -> Drawn:
+        """What is to be changed in each of so many crops."""
+        draw = _Draws(generator, self.donors.spans_xyxy.device)
+        shares = (self.shares.background_prob, self.shares.person_prob, self.shares.thing_prob)
+        return Drawn(*(draw.some(count, share) for share in shares))
+
     def __call__(
-        self, crops: Tensor, masks: Tensor, has_mask: Tensor, keypoints_px: Tensor, generator: torch.Generator
+        self,
+        crops: Tensor,
+        masks: Tensor,
+        has_mask: Tensor,
+        keypoints_px: Tensor,
+        changes: Drawn,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Changed crops, and masks without what is hidden now.
 
         Parameters
         ----------
         crops : (B, 3, H, W) float32, 0 to 255.
-        masks : (B, 1, H, W) float32, 0 to 255.
+        masks : (B, 1, H, W) float32, 0 to 255; of crops with another background or person at least.
         has_mask : (B,) bool; the masks of others are not read.
         keypoints_px : (B, K, 2) joints in the crops; NaN where not labelled.
+        changes : of `draw`.
         """
         draw = _Draws(generator, crops.device)
-        background, person, thing = (
-            draw.some(len(crops), share)
-            for share in (self.shares.background_prob, self.shares.person_prob, self.shares.thing_prob)
-        )
+        background, person, thing = changes
         size_wh = (crops.shape[3], crops.shape[2])
         rows = (background & has_mask).nonzero()[:, 0]
         if len(rows):
@@ -148,7 +167,7 @@ class _Draws:
         rows = self.some(len(masks), 0.5).nonzero()[:, 0]
         soft = masks.clone()
         if len(rows):
-            soft[rows] = gaussian(masks[rows], self.uniform(0.3, SOFTEST_PX, len(rows)))
+            soft[rows] = gaussian(masks[rows], self.uniform(0.3, SOFTEST_PX, len(rows)), SOFTEST_PX)
         return soft
 
 
@@ -165,8 +184,7 @@ def _hides(outline: Tensor, keypoints_px: Tensor) -> Tensor:
     """(B,) bool: whether too many of the labelled joints in a crop are under the outline (B, 1, H, W)."""
     height, width = outline.shape[2:]
     points = keypoints_px.round()
-    sides = torch.tensor([width, height], device=outline.device)
-    seen = torch.isfinite(points).all(2) & (points >= 0).all(2) & (points < sides).all(2)
+    seen = torch.isfinite(points).all(2) & (points >= 0).all(2) & (points[..., 0] < width) & (points[..., 1] < height)
     places = torch.where(seen[..., None], points, 0).long()
     under = outline.flatten(1).gather(1, places[..., 1] * width + places[..., 0]) >= 127.5
     return (under & seen).sum(1) > MOST_HIDDEN * seen.sum(1)
