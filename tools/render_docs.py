@@ -197,10 +197,14 @@ def attention() -> str:
 
 
 def _accuracy(arm: dict) -> tuple[int, str, str]:
-    """Of an arm of an ablation: seeds, mean and spread, and the gain over the control of the same seed."""
-    gain = arm["gain"]
-    against = "-" if gain is None else f"{gain['mean']:+.4f} ± {gain['deviation']:.4f}"
-    return arm["seeds"], f"{arm['mean']:.4f} ± {arm['deviation']:.4f}", against
+    """Seeds, mean and gain, both with their spread where there are several seeds."""
+
+    def figure(found: dict, sign: str = "") -> str:
+        spread = f" ± {found['deviation']:.4f}" if arm["seeds"] > 1 else ""
+        return f"{found['mean']:{sign}.4f}{spread}"
+
+    gain = arm.get("gain")
+    return arm["seeds"], figure(arm), "-" if gain is None else figure(gain, "+")
 
 
 def hourglass() -> str:
