@@ -15,6 +15,7 @@ from torch.utils.data import default_collate
 
 import vitruvian
 from vitruvian.data import SizeSchedule
+from vitruvian.data.dataset import photo
 from vitruvian.data.mixing import Mixing
 from vitruvian.errors import RecipeError
 from vitruvian.formats import rle
@@ -95,6 +96,21 @@ def test_photos_without_people_to_learn_from_are_not_packed() -> None:
     views = Views(dataset([blind, record(seed=1)]))
     assert views.photos == [1]
     assert len(CropMaker(views).photos) == 1
+
+
+def test_views_need_no_pixels_but_once(rng: np.random.Generator) -> None:
+    """Photos that find no room in memory are decoded for their size alone, the first time."""
+    decoded = []
+
+    def decode(one: Record) -> np.ndarray:
+        decoded.append(one.image_id)
+        return photo(one)
+
+    views = Views(dataset([record(seed=0), record(seed=1)], geometry=RandomGeometry(), decode=decode, cache_bytes=0))
+    for epoch in range(5):
+        for index in (0, 1):
+            views[index, epoch]
+    assert sorted(decoded) == ["image0", "image1"]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
