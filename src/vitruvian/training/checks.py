@@ -12,13 +12,13 @@ from ..errors import RecipeError, VitruvianError
 from ..losses import LOSSES
 from ..models import build_model, side_multiple
 from ..skeletons import get_skeleton
-from ..transforms import Photometry, RandomPhotometry
 from .adversarial import build_judges, length_joints
 from .build import augmentation, codec_of, preprocess_of
 from .distil import check_teacher
 from .freeze import check_freeze
 from .grid_stages import check_grid
 from .lifting import check_lifting
+from .on_device.looks import looks_of
 from .recipe import Recipe
 from .sources import check_sources
 
@@ -36,8 +36,7 @@ def check(recipe: Recipe) -> None:
         An unknown loss, or options it does not have; a codec that cannot be built, that the loss is not for, or that
         cannot change its size although the recipe does; sizes the network cannot take.
     """
-    if recipe.augment_on == "device" and (recipe.lifting is not None or recipe.grid is not None):
-        raise RecipeError("augment_on: device makes crops of people, which this recipe does not train on")
+    _check_device(recipe)
     if recipe.lifting is not None:
         check_lifting(recipe)
         return
@@ -51,7 +50,7 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(
             f"loss.options: got {sorted(recipe.loss.options)}, '{recipe.loss.name}' takes {sorted(options)}"
         )
-    _check_device(recipe, augmentation(recipe)[1])
+    augmentation(recipe)
     try:
         codec = codec_of(recipe)
     except VitruvianError as error:
@@ -119,15 +118,13 @@ def _check_mixing(recipe: Recipe, codec: Codec) -> None:
         raise RecipeError("mixing: changes crops of people, which this recipe does not train on")
 
 
-def _check_device(recipe: Recipe, photometry: Photometry | None) -> None:
+def _check_device(recipe: Recipe) -> None:
     if recipe.augment_on != "device":
         return
-    if recipe.whole_pictures or recipe.codec.get("kind") == BoxesCodec.kind:
+    others = recipe.lifting is not None or recipe.grid is not None or recipe.whole_pictures
+    if others or recipe.codec.get("kind") == BoxesCodec.kind:
         raise RecipeError("augment_on: device makes crops of people, which this recipe does not train on")
-    if photometry is not None and not isinstance(photometry, RandomPhotometry):
-        raise RecipeError(
-            f"augment_on: device knows the amounts of 'photometry', not the changes of the preset '{recipe.augment}'"
-        )
+    looks_of(augmentation(recipe)[1])
 
 
 def _check_distil(recipe: Recipe, codec: Codec) -> None:

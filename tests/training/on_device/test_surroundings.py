@@ -8,8 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from vitruvian.data.mixing import Mixing
+from vitruvian.training.on_device.draws import Draws
 from vitruvian.training.on_device.photos import PackedPhotos
-from vitruvian.training.on_device.surroundings import Donors, RandomSurroundings, _Draws
+from vitruvian.training.on_device.surroundings import Donors, RandomSurroundings
 
 _H, _W = 64, 48
 _RED, _GREEN, _BLUE = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
@@ -101,7 +102,7 @@ def test_people_are_put_where_it_was_drawn(donors: Donors, rng: np.random.Genera
     change, count = RandomSurroundings(Mixing(), donors), 30
     x, y, size = (torch.tensor(rng.uniform(low, 40, count), dtype=torch.float32) for low in (0, 0, 10))
     degrees = torch.tensor(rng.uniform(-180, 180, count), dtype=torch.float32)
-    draw = _Draws(generator(rng), torch.device("cpu"))
+    draw = Draws(generator(rng), torch.device("cpu"))
     back = change._placed(draw, torch.zeros(count, dtype=torch.long), x, y, size, degrees).double()
     centre = (back @ torch.stack([x, y, torch.ones(count)], 1).double()[:, :, None])[:, :, 0]
     np.testing.assert_allclose(centre, [[25.5, 24.5]] * count, atol=1e-3)
@@ -116,7 +117,7 @@ def test_people_are_put_where_it_was_drawn(donors: Donors, rng: np.random.Genera
 
 
 def test_parts_of_photos_fill_the_crop(donors: Donors, rng: np.random.Generator) -> None:
-    got = RandomSurroundings(Mixing(), donors)._parts(_Draws(generator(rng), torch.device("cpu")), 50, (_W, _H))
+    got = RandomSurroundings(Mixing(), donors)._parts(Draws(generator(rng), torch.device("cpu")), 50, (_W, _H))
     assert got[:, 1].min() > 254.9
 
 

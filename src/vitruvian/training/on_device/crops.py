@@ -14,9 +14,7 @@ from ...data import PoseDataset
 from ...data.keys import Key, generator_of, whole_key
 from ...errors import RecipeError
 from ...geometry import boxes
-from ...skeletons import Skeleton
-from ...transforms import RandomPhotometry
-from .looks import RandomLooks, rounded
+from .looks import looks_of, rounded
 from .photos import PackedPhotos
 from .surroundings import Donors, RandomSurroundings
 
@@ -51,11 +49,6 @@ class Views(Dataset):
 
     def __len__(self) -> int:
         return len(self.people)
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """Of the samples."""
-        return self.people.skeleton
 
     def place(self, index: int) -> int:
         """Where among `photos` the picture of the person ``index`` is."""
@@ -102,24 +95,24 @@ class CropMaker:
         progress: Callable[[Sequence[int]], Iterable[int]] = iter,
     ) -> None:
         people = views.people
-        if people.photometry is not None and not isinstance(people.photometry, RandomPhotometry):
-            kind = type(people.photometry).__name__
-            raise RecipeError(f"augment_on: device knows the amounts of 'photometry', not a {kind}")
+        self.looks = looks_of(people.photometry)
         self.device, self.fill = torch.device(device), people.preprocess.fill
         self.teaches_masks = people.teaches != "joint"
         photos = [*views.photos, *(people.without_people if people.mixing is not None else ())]
         sizes = [people.size_wh(i) for i in photos]
-        self._check_room(PackedPhotos.bytes_of(sizes, 3))
-        # Of a mask the part that shows something, as a view of an array of its own: whole ones would take more room
-        # than the photos where many people are small.
-        spans = [_span(people.mask(i)) for i in progress(views.masks)]
-        kept = [_grown(span, people.size_wh(people.people[i][0])) for i, span in zip(views.masks, spans, strict=True)]
-        masked = [(x1 - x0, y1 - y0) for x0, y0, x1, y1 in kept]
+        # Of a mask the part that shows something: whole ones would take more room than the photos where many people are
+        # small.
+        spans, parts, corners = [], [], []
+        for i in progress(views.masks):
+            mask = people.mask(i)
+            spans.append(_span(mask))
+            x0, y0, x1, y1 = _grown(spans[-1], people.size_wh(people.people[i][0]))
+            parts.append(mask[y0:y1, x0:x1].copy())
+            corners.append((x0, y0))
+        masked = [(part.shape[1], part.shape[0]) for part in parts]
         self._check_room(PackedPhotos.bytes_of(sizes, 3) + PackedPhotos.bytes_of(masked, 1))
         self.photos = PackedPhotos(map(people.image, progress(photos)), sizes, 3, self.device)
-        parts = (people.mask(i)[y0:y1, x0:x1] for i, (x0, y0, x1, y1) in zip(views.masks, kept, strict=True))
-        self.masks = PackedPhotos(parts, masked, 1, self.device, [(x0, y0) for x0, y0, _, _ in kept])
-        self.looks = None if people.photometry is None else RandomLooks(people.photometry)
+        self.masks = PackedPhotos(parts, masked, 1, self.device, corners)
         self.surroundings = None
         if people.mixing is not None:
             shown = torch.tensor(spans, dtype=torch.float32, device=device)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...transforms import RandomPhotometry
+from ...errors import RecipeError
+from ...transforms import Photometry, RandomPhotometry
+from .draws import Draws
 
 _LUMA = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -44,16 +46,14 @@ class RandomLooks:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """(B, 3, H, W) float32 from 0 to 255 -> the same, changed and rounded."""
-        a, count = self.amounts, len(images)
-
-        def uniform(low: float, high: float, *shape: int) -> Tensor:
-            return low + (high - low) * torch.rand(shape, generator=generator, device=images.device)
+        a, count, draw = self.amounts, len(images), Draws(generator, images.device)
+        uniform = draw.uniform
 
         def between(low: float, high: float, *shape: int) -> Tensor:
             return uniform(low if low < high else 0.0, high, *shape)
 
         def some(share: float) -> Tensor:
-            return (uniform(0, 1, count) < share).nonzero()[:, 0]
+            return draw.some(count, share).nonzero()[:, 0]
 
         gains = 1 + uniform(-a.colour, a.colour, count, 3)
         gains = gains * (1 - uniform(0, a.darken_max, count, 3))
@@ -80,6 +80,18 @@ class RandomLooks:
                 at, colour = uniform(0, 1, len(rows), 2), uniform(0, 256, len(rows), 3).floor()
                 images[rows] = erase(images[rows], size, at, colour, boxes > i)
         return images
+
+
+def looks_of(photometry: Photometry | None) -> RandomLooks | None:
+    """What makes these changes on a device; `RecipeError` for one whose amounts are not `RandomPhotometry`'s."""
+    if photometry is None:
+        return None
+    if not isinstance(photometry, RandomPhotometry):
+        raise RecipeError(
+            "augment_on: device knows the amounts of 'photometry', not the changes of a preset that has its own "
+            f"({type(photometry).__name__})"
+        )
+    return RandomLooks(photometry)
 
 
 def rounded(images: Tensor) -> Tensor:

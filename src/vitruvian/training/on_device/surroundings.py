@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...data.mixing import MOST_HIDDEN, SOFTEST_PX, Mixing
+from .draws import Draws
 from .looks import gaussian
 from .photos import PackedPhotos
 
@@ -52,7 +53,7 @@ class RandomSurroundings:
 
     def draw(self, count: int, generator: torch.Generator) -> Drawn:
         """What is to be changed in each of so many crops."""
-        draw = _Draws(generator, self.donors.spans_xyxy.device)
+        draw = Draws(generator, self.donors.spans_xyxy.device)
         shares = (self.shares.background_prob, self.shares.person_prob, self.shares.thing_prob)
         return Drawn(*(draw.some(count, share) for share in shares))
 
@@ -75,12 +76,12 @@ class RandomSurroundings:
         keypoints_px : (B, K, 2) joints in the crops; NaN where not labelled.
         changes : of `draw`.
         """
-        draw = _Draws(generator, crops.device)
+        draw = Draws(generator, crops.device)
         background, person, thing = changes
         size_wh = (crops.shape[3], crops.shape[2])
         rows = (background & has_mask).nonzero()[:, 0]
         if len(rows):
-            crops[rows] = blend(self._parts(draw, len(rows), size_wh), crops[rows], draw.softened(masks[rows]))
+            crops[rows] = blend(self._parts(draw, len(rows), size_wh), crops[rows], softened(draw, masks[rows]))
         rows = person.nonzero()[:, 0]
         if len(rows):
             who = draw.among(len(rows), len(self.donors.masks))
@@ -90,7 +91,7 @@ class RandomSurroundings:
             behind = draw.some(len(rows), 0.5) & has_mask[rows]
             seen = torch.where(behind[:, None, None, None], torch.minimum(outline, 255 - masks[rows]), outline)
             pasted = behind | ~_hides(outline, keypoints_px[rows])
-            crops[rows] = _where(pasted, blend(crops[rows], pixels, draw.softened(seen)), crops[rows])
+            crops[rows] = _where(pasted, blend(crops[rows], pixels, softened(draw, seen)), crops[rows])
             masks[rows] = _where(pasted & ~behind, torch.minimum(masks[rows], 255 - outline), masks[rows])
         rows = thing.nonzero()[:, 0]
         if len(rows):
@@ -98,11 +99,11 @@ class RandomSurroundings:
             outline = self.donors.masks.look_up(who, self._anywhere(draw, who, size_wh), size_wh)
             pasted = ~_hides(outline, keypoints_px[rows])
             pixels = self._parts(draw, len(rows), size_wh)
-            crops[rows] = _where(pasted, blend(crops[rows], pixels, draw.softened(outline)), crops[rows])
+            crops[rows] = _where(pasted, blend(crops[rows], pixels, softened(draw, outline)), crops[rows])
             masks[rows] = _where(pasted, torch.minimum(masks[rows], 255 - outline), masks[rows])
         return crops, masks
 
-    def _parts(self, draw: _Draws, count: int, size_wh: tuple[int, int]) -> Tensor:
+    def _parts(self, draw: Draws, count: int, size_wh: tuple[int, int]) -> Tensor:
         """Random parts of photos without people, as large as the crop, perhaps mirrored."""
         which = self.donors.empty[draw.among(count, len(self.donors.empty))]
         whole, size = self.donors.photos.sizes_wh[which].float(), torch.tensor(size_wh, device=draw.device).float()
@@ -116,7 +117,7 @@ class RandomSurroundings:
         to_frame[:, 0, 2] += torch.where(mirror, (size_wh[0] - 1) * step, torch.zeros_like(step))
         return self.donors.photos.look_up(which, to_frame, size_wh)
 
-    def _beside(self, draw: _Draws, who: Tensor, size_wh: tuple[int, int]) -> Tensor:
+    def _beside(self, draw: Draws, who: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """Where second people stand: at a side, of about the size of the first."""
         count = len(who)
         side = torch.where(draw.some(count, 0.5), 1.0, -1.0)
@@ -124,14 +125,14 @@ class RandomSurroundings:
         y = size_wh[1] * draw.uniform(0.3, 0.8, count)
         return self._placed(draw, who, x, y, draw.uniform(0.5, 1.1, count) * size_wh[1], draw.uniform(-20, 20, count))
 
-    def _anywhere(self, draw: _Draws, who: Tensor, size_wh: tuple[int, int]) -> Tensor:
+    def _anywhere(self, draw: Draws, who: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """Where things lie: small, at any angle."""
         count = len(who)
         x, y = size_wh[0] * draw.uniform(0, 1, count), size_wh[1] * draw.uniform(0, 1, count)
         size = draw.uniform(0.15, 0.45, count) * size_wh[1]
         return self._placed(draw, who, x, y, size, draw.uniform(-180, 180, count))
 
-    def _placed(self, draw: _Draws, who: Tensor, x: Tensor, y: Tensor, size_px: Tensor, degrees: Tensor) -> Tensor:
+    def _placed(self, draw: Draws, who: Tensor, x: Tensor, y: Tensor, size_px: Tensor, degrees: Tensor) -> Tensor:
         """(B, 2, 3) maps from the crop to the photo that bring what masks show to a point, a size and an angle."""
         spans = self.donors.spans_xyxy[who]
         long = (spans[:, 2:] - spans[:, :2] + 1).amax(1)
@@ -145,30 +146,13 @@ class RandomSurroundings:
         return torch.cat([back, shift[:, :, None]], 2)
 
 
-class _Draws:
-    """Random numbers on a device, from one generator."""
-
-    def __init__(self, generator: torch.Generator, device: torch.device) -> None:
-        self.generator, self.device = generator, device
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(shape, generator=self.generator, device=self.device)
-
-    def some(self, count: int, share: float) -> Tensor:
-        """(count,) bool."""
-        return self.uniform(0, 1, count) < share
-
-    def among(self, count: int, choices: int) -> Tensor:
-        """(count,) int64 below ``choices``."""
-        return torch.randint(choices, (count,), generator=self.generator, device=self.device)
-
-    def softened(self, masks: Tensor) -> Tensor:
-        """Masks with edges of random softness, half of them as they are."""
-        rows = self.some(len(masks), 0.5).nonzero()[:, 0]
-        soft = masks.clone()
-        if len(rows):
-            soft[rows] = gaussian(masks[rows], self.uniform(0.3, SOFTEST_PX, len(rows)), SOFTEST_PX)
-        return soft
+def softened(draw: Draws, masks: Tensor) -> Tensor:
+    """Masks with edges of random softness, half of them as they are."""
+    rows = draw.some(len(masks), 0.5).nonzero()[:, 0]
+    soft = masks.clone()
+    if len(rows):
+        soft[rows] = gaussian(masks[rows], draw.uniform(0.3, SOFTEST_PX, len(rows)), SOFTEST_PX)
+    return soft
 
 
 def blend(under: Tensor, over: Tensor, alpha: Tensor) -> Tensor:
